@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reconcilers.core.model import Change, Health, Id, Json, Observed, Owner, Resource
 
@@ -91,3 +91,22 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Give back connections."""
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A provider that must know the whole desired state before it observes (to ask the target for its defaults)."""
+
+    def prepare(self, resources: Sequence[Resource]) -> None:
+        """Called before each `observe` of a plan. No I/O."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A provider that keeps a record of its whole set at the target, around the writes of a run."""
+
+    def begin(self, wanted: Collection[Id], fault: Callable[[str], None]) -> None:
+        """Called under the lock, before the first write."""
+
+    def finish(self, wanted: Collection[Id], complete: bool, fault: Callable[[str], None]) -> None:
+        """Called after the last write; `complete` if everything, deletions too, came about."""

@@ -1,0 +1,27 @@
+"""What happens during a run, as it happens: one value a step, for a progress line, a JSON stream and the tests.
+
+Kinds: `start`, `diagnostic`, `scope_planned`, `change_started`, `change_finished`, `health_wait`, `retry`,
+`scope_finished`, `summary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step; `data` is JSON and carries no secret."""
+
+    kind: str
+    scope: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """For callers that want the result alone."""
