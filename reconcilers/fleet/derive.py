@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from reconcilers.core.model import Span
 from reconcilers.fleet import addresses, names
+from reconcilers.fleet.memo import OfFleet
 from reconcilers.fleet.model import PUBLISHED_STATES, Environment, Experiment, Fleet, Site, SiteType
 
 UPLINK_PORTS = {"40g": "et-0/0/23", "10g": "xe-0/0/45", "1g": "ge-0/0/47"}
@@ -90,7 +91,15 @@ class Derived:
 
 def derive(fleet: Fleet, environment: Environment) -> Derived:
     """Every host under the environment's domain. Pure; equal input gives equal output in equal order."""
-    domain = environment.domain
+    return under(fleet, environment.domain)
+
+
+def under(fleet: Fleet, domain: str) -> Derived:
+    """Every host under a domain; asking again about the same fleet costs nothing."""
+    return _DERIVED(fleet, domain)
+
+
+def _derived(fleet: Fleet, domain: str) -> Derived:
     listed = entries(fleet.experiments.values())
     machines: list[Machine] = []
     hosts: list[ExperimentHost] = []
@@ -100,8 +109,12 @@ def derive(fleet: Fleet, environment: Environment) -> Derived:
         machines.extend(of_site)
         hosts.extend(experiment_hosts(site, of_site, listed, domain))
         if site.switch is not None and site.network is not None:
-            switches.append(SwitchHost(site.name, names.switch(site.name, domain), addresses.switch(site.network.ipv4)))
+            hostname = names.switch(site.name, domain)
+            switches.append(SwitchHost(site.name, hostname, addresses.switch(site.network.ipv4)))
     return Derived(tuple(machines), tuple(hosts), tuple(switches))
+
+
+_DERIVED = OfFleet(_derived)
 
 
 def published_sites(fleet: Fleet) -> Iterator[Site]:

@@ -1,0 +1,34 @@
+"""Remembers what a pure function made of a fleet.
+
+Three environments and four targets each ask for the same derived values in one run. A fleet holds mappings and has no
+hash, so it is told apart by identity; the last fleet asked about is kept alive, no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from reconcilers.fleet.model import Fleet
+
+T = TypeVar("T")
+
+
+class OfFleet(Generic[T]):
+    """A pure function of a fleet and one text, remembering its results for the last fleet.
+
+    Fleet and results are one attribute, so that two threads can at worst compute the same value twice.
+    """
+
+    def __init__(self, function: Callable[[Fleet, str], T]) -> None:
+        self._function = function
+        self._last: tuple[Fleet, dict[str, T]] | None = None
+
+    def __call__(self, fleet: Fleet, key: str) -> T:
+        last = self._last
+        if last is None or last[0] is not fleet:
+            last = (fleet, {})
+            self._last = last
+        if key not in last[1]:
+            last[1][key] = self._function(fleet, key)
+        return last[1][key]
