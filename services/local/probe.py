@@ -1,0 +1,104 @@
+"""HTTP to servers of the platform, by the standard library alone: health checks and a small Kubernetes client.
+
+The official clients belong to the reconcilers; here a start-up of tens of milliseconds and a few megabytes matter,
+because one such process runs per environment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Connection:
+    """One kept-alive connection to one server; not for use by two threads at once."""
+
+    def __init__(self, url: str, context: ssl.SSLContext | None = None) -> None:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "127.0.0.1", parts.port
+        if parts.scheme == "https":
+            self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, timeout=TIMEOUT_S, context=context or ssl.create_default_context()
+            )
+        else:
+            self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+
+    def request(self, method: str, path: str, document: Any = None, kind: str = "application/json") -> Answer:
+        """One request; a kept connection that the server closed in the meantime is opened once more.
+
+        Only an attempt on a reused connection that got no answer at all is repeated. Raises `OSError` or
+        `http.client.HTTPException` where the server is out of reach.
+        """
+        reused = self._connection.sock is not None
+        try:
+            return self._once(method, path, document, kind)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            self._connection.close()
+            if not reused:
+                raise
+            return self._once(method, path, document, kind)
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def _once(self, method: str, path: str, document: Any, kind: str) -> Answer:
+        body = None if document is None else json.dumps(document).encode()
+        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": kind})
+        self._connection.request(method, path, body, headers)
+        response = self._connection.getresponse()
+        content = response.read()
+        return Answer(response.status, content, {key.lower(): value for key, value in response.getheaders()})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach an API server: its URL, its authority, and the client certificate to present."""
+
+    url: str
+    ca: Path
+    certificate: Path
+    key: Path
+
+    def connect(self) -> Connection:
+        """A new connection."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.load_cert_chain(self.certificate, self.key)
+        return Connection(self.url, context)
+
+
+def unhealthy(url: str, ca: Path | None = None) -> str:
+    """ "" if a GET of the URL answers 200, else what came instead."""
+    parts = urlsplit(url)
+    context = ssl.create_default_context(cafile=str(ca)) if ca is not None else None
+    connection = Connection(url, context)
+    try:
+        answer = connection.request("GET", parts.path or "/")
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer from {url} ({error or type(error).__name__})"
+    finally:
+        connection.close()
+    return "" if answer.status == 200 else f"{url} answers {answer.status}"
