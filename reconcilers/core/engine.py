@@ -7,6 +7,7 @@ An error ends one scope and no other.
 
 from __future__ import annotations
 
+import fnmatch
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ class Work:
     provider: Provider
     desired: tuple[Resource, ...]
     whole: bool = True
+    only: tuple[str, ...] = ()
+    """Globs on `target/kind/name`: a partial run changes, and prunes, nothing else."""
 
     @property
     def scope(self) -> str:
@@ -103,8 +106,15 @@ def observe(work: Work, policy_: Policy | None = None) -> Plan:
 
 def _made(work: Work, items: Sequence[Observed]) -> Plan:
     made = planning.make(work.scope, work.desired, items, work.rules())
+    if work.only:
+        made = replace(made, changes=tuple(c for c in made.changes if _selected(work, c.id)))
     why = "" if work.whole else "the scope could not be rendered whole"
     return policy.guard_emptied(made, len(work.desired), why)
+
+
+def _selected(work: Work, identity: Id) -> bool:
+    name = f"{work.scope.partition('/')[2]}/{identity}"
+    return any(fnmatch.fnmatchcase(name, glob) for glob in work.only)
 
 
 def observe_all(works: Sequence[Work], policy_: Policy | None = None) -> list[Plan]:

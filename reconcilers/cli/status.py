@@ -1,0 +1,58 @@
+"""`mlab status`: what each environment runs, by its own record, and what waits to be written there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconcilers.cli import planning
+from reconcilers.cli.exits import Exit, worst
+from reconcilers.cli.session import open_session
+from reconcilers.core.errors import MlabError
+from reconcilers.load.history import open_history
+from reconcilers.providers.records import Records
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the record of each chosen environment."""
+    session = open_session(given, live=True)
+    history = open_history(session.root)
+    head = history.head().sha if history else planning.UNVERSIONED
+    found: list[dict[str, Any]] = []
+    statuses = []
+    for environment in session.environments(given.env):
+        spooled = sorted(str(p) for p in (session.state / "spool").glob(f"applied-{environment.name}-*.json"))
+        entry: dict[str, Any] = {"env": environment.name, "head": head, "spooled": spooled}
+        try:
+            entry["applied"], _ = Records(environment).read_applied(environment.name)
+            statuses.append(Exit.OK)
+        except MlabError as error:
+            entry["applied"], entry["error"] = None, str(error)
+            statuses.append(Exit.INCOMPLETE)
+        found.append(entry)
+    if given.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        for entry in found:
+            print("\n".join(_lines(entry)))
+    return worst(statuses)
+
+
+def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
+    applied = entry["applied"]
+    if "error" in entry:
+        yield f"{entry['env']}: unknown: {entry['error']}"
+    elif applied is None:
+        yield f"{entry['env']}: never applied"
+    else:
+        behind = "" if applied["commit"] == entry["head"] else f"; this checkout is at {entry['head'][:7]}"
+        yield (
+            f"{entry['env']}: {applied['commit'][:7]} applied {applied['finished']} by {applied['actor']}, "
+            f"{applied['result']}{behind}"
+        )
+        for scope, state in applied.get("scopes", {}).items():
+            yield f"  {scope}: {state.get('commit', 'never')[:7]} {state['result']}"
+    for path in entry["spooled"]:
+        yield f"  not yet written: {path} (the next apply writes it)"
