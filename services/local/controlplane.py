@@ -17,6 +17,7 @@ import yaml
 from services.local import certificates, probe, programs
 from services.local.certificates import Authority, Pair
 from services.local.errors import PlatformError
+from services.local.probe import Check
 from services.local.processes import Launch
 from services.local.starting import Part
 
@@ -140,9 +141,7 @@ def etcd(place: Place) -> Part:
         )
         return Launch(f"{place.name}/etcd", command, place.log("etcd"))
 
-    return Part(
-        f"{place.name}/etcd", launch, lambda ports: probe.unhealthy(f"http://{LOOPBACK}:{ports[0]}/health"), ports=2
-    )
+    return Part(f"{place.name}/etcd", launch, lambda ports: Check(f"http://{LOOPBACK}:{ports[0]}/health"), ports=2)
 
 
 def apiserver(place: Place, keys: Credentials, etcd_port: int) -> Part:
@@ -182,10 +181,10 @@ def apiserver(place: Place, keys: Credentials, etcd_port: int) -> Part:
         )
         return Launch(f"{place.name}/kube-apiserver", command, place.log("kube-apiserver"))
 
-    def ready(ports: tuple[int, ...]) -> str:
-        return probe.unhealthy(f"https://{reach(place.listen)}:{ports[0]}/readyz", keys.ca.pair.certificate)
+    def check(ports: tuple[int, ...]) -> Check:
+        return Check(f"https://{reach(place.listen)}:{ports[0]}/readyz", str(keys.ca.pair.certificate))
 
-    return Part(f"{place.name}/kube-apiserver", launch, ready, deadline_s=180, listen=place.listen)
+    return Part(f"{place.name}/kube-apiserver", launch, check, deadline_s=180, listen=place.listen)
 
 
 def controller_manager(place: Place, keys: Credentials, server_port: int) -> Part:
@@ -291,5 +290,5 @@ def _as(config: Path, keys: Credentials) -> tuple[str, ...]:
     )
 
 
-def _healthz(keys: Credentials, port: int) -> str:
-    return probe.unhealthy(f"https://{LOOPBACK}:{port}/healthz", keys.ca.pair.certificate)
+def _healthz(keys: Credentials, port: int) -> Check:
+    return Check(f"https://{LOOPBACK}:{port}/healthz", str(keys.ca.pair.certificate))

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 10.0
+JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Connection:
         else:
             self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 
-    def request(self, method: str, path: str, document: Any = None, kind: str = "application/json") -> Answer:
+    def request(self, method: str, path: str, document: Any = None, *, kind: str = JSON, accept: str = JSON) -> Answer:
         """One request; a kept connection that the server closed in the meantime is opened once more.
 
         Only an attempt on a reused connection that got no answer at all is repeated. Raises `OSError` or
@@ -51,12 +52,12 @@ class Connection:
         """
         reused = self._connection.sock is not None
         try:
-            return self._once(method, path, document, kind)
+            return self._once(method, path, document, kind, accept)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             self._connection.close()
             if not reused:
                 raise
-            return self._once(method, path, document, kind)
+            return self._once(method, path, document, kind, accept)
         except (OSError, http.client.HTTPException):
             self._connection.close()
             raise
@@ -65,9 +66,9 @@ class Connection:
         """Give the connection back."""
         self._connection.close()
 
-    def _once(self, method: str, path: str, document: Any, kind: str) -> Answer:
+    def _once(self, method: str, path: str, document: Any, kind: str, accept: str) -> Answer:
         body = None if document is None else json.dumps(document).encode()
-        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": kind})
+        headers = {"Accept": accept} | ({} if body is None else {"Content-Type": kind})
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         content = response.read()
@@ -90,15 +91,27 @@ class Access:
         return Connection(self.url, context)
 
 
-def unhealthy(url: str, ca: Path | None = None) -> str:
-    """ "" if a GET of the URL answers 200, else what came instead."""
-    parts = urlsplit(url)
-    context = ssl.create_default_context(cafile=str(ca)) if ca is not None else None
-    connection = Connection(url, context)
-    try:
-        answer = connection.request("GET", parts.path or "/")
-    except (OSError, http.client.HTTPException) as error:
-        return f"no answer from {url} ({error or type(error).__name__})"
-    finally:
-        connection.close()
-    return "" if answer.status == 200 else f"{url} answers {answer.status}"
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What makes a program healthy besides listening: a URL that answers 200, or a file that it writes."""
+
+    url: str = ""
+    ca: str = ""
+    file: str = ""
+
+    def missing(self) -> str:
+        """ "" if all is well, else what is not, in a few words."""
+        if self.file and not Path(self.file).exists():
+            return f"{self.file} is not written yet"
+        return self._answer() if self.url else ""
+
+    def _answer(self) -> str:
+        context = ssl.create_default_context(cafile=self.ca) if self.ca else None
+        connection = Connection(self.url, context)
+        try:
+            answer = connection.request("GET", urlsplit(self.url).path or "/")
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer from {self.url} ({str(error) or type(error).__name__})"
+        finally:
+            connection.close()
+        return "" if answer.status == 200 else f"{self.url} answers {answer.status}"

@@ -49,9 +49,13 @@ class Running:
     boot_id: str
     log: str
     ports: tuple[int, ...] = ()
+    check: Mapping[str, str] = field(default_factory=dict)
+    """What makes it healthy, as whoever started it wrote it down; of no meaning here."""
 
 
-def spawn(launch: Launch, records: Path, ports: tuple[int, ...] = ()) -> Running:
+def spawn(
+    launch: Launch, records: Path, ports: tuple[int, ...] = (), check: Mapping[str, str] | None = None
+) -> Running:
     """Start a process in a session of its own, its output appended to its log, its record in `records`."""
     records.mkdir(parents=True, exist_ok=True, mode=0o700)
     launch.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,7 +73,7 @@ def spawn(launch: Launch, records: Path, ports: tuple[int, ...] = ()) -> Running
             ],
             setsid=True,
         )
-        running = Running(launch.name, pid, _start_ticks(pid) or 0, boot_id(), str(launch.log), ports)
+        running = Running(launch.name, pid, _start_ticks(pid) or 0, boot_id(), str(launch.log), ports, check or {})
         _write(record_path(records, launch.name), json.dumps(asdict(running)))
         os.write(writer, b"\n")
     finally:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from services.local import ports as port_numbers
 from services.local import processes
 from services.local.errors import PlatformError
+from services.local.probe import Check
 from services.local.processes import Launch, Running
 from services.local.progress import Progress
 
@@ -26,11 +27,11 @@ LOST_PORT = ("address already in use", "Address already in use", "Errno 98")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One program of the platform. `ready` answers "" or what is still missing, in a few words."""
+    """One program of the platform; `launch` and `check` are given the ports that were picked for it."""
 
     name: str
     launch: Callable[[tuple[int, ...]], Launch]
-    ready: Callable[[tuple[int, ...]], str]
+    check: Callable[[tuple[int, ...]], Check]
     ports: int = 1
     deadline_s: float = 90.0
     listen: str = "127.0.0.1"
@@ -47,7 +48,7 @@ def start(part: Part, records: Path, progress: Progress, cancelled: threading.Ev
         launch = part.launch(ports)
         before = launch.log.stat().st_size if launch.log.exists() else 0
         began = time.monotonic()
-        running = processes.spawn(launch, records, ports)
+        running = processes.spawn(launch, records, ports, asdict(part.check(ports)))
         try:
             _wait(part, running, cancelled)
         except PlatformError as error:
@@ -65,18 +66,18 @@ def start(part: Part, records: Path, progress: Progress, cancelled: threading.Ev
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def missing(part: Part, running: Running) -> str:
+def missing(running: Running) -> str:
     """What keeps a started part from being healthy; "" if nothing does."""
     if not processes.alive(running):
         return "not running"
     if not port_numbers.listening(running.pid).issuperset(running.ports):
         return f"does not listen on {', '.join(map(str, running.ports))} yet"
-    return part.ready(running.ports)
+    return Check(**running.check).missing()
 
 
 def _wait(part: Part, running: Running, cancelled: threading.Event) -> None:
     deadline = time.monotonic() + part.deadline_s
-    while what := missing(part, running):
+    while what := missing(running):
         if not processes.alive(running):
             raise PlatformError(
                 f"{part.name}: ended while starting: {last_line(Path(running.log))}; log: {running.log}"
