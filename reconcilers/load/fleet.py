@@ -1,0 +1,241 @@
+"""From `config/` to the fleet: everything is read, all problems are found in one run, sorted by place.
+
+Layers: file, syntax, schema, one object, across objects. What fails a layer is left out of the next ones and of the
+fleet, and the rules across objects are told its name, so that a typing error in one file is one problem and not ten.
+A fleet is returned even with problems; whoever plans or applies must refuse it (`Loaded.require`).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import reconcilers
+from reconcilers.core.errors import ConfigError
+from reconcilers.core.model import Diagnostic, Span
+from reconcilers.fleet import rules
+from reconcilers.fleet.model import Entity, Environment, Experiment, Fleet, Site
+from reconcilers.fleet.rules.hostnames import stem_is_name
+from reconcilers.fleet.rules.rule import Absent
+from reconcilers.load import build, parse, schema, source_files
+from reconcilers.load.document import Document
+from reconcilers.load.source_files import Source
+
+T = TypeVar("T")
+SCHEMAS = Path(reconcilers.__file__).parents[1] / "schemas"
+_PARTS = ("environments", "sites", "experiments", "datatypes", "embargo", "alerts", "images", "buckets", "acks")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The fleet, what is wrong with it, and the files it was read from (relative to the root).
+
+    `notes` are remarks that nobody has to act on; they do not make a configuration invalid.
+    """
+
+    fleet: Fleet
+    problems: tuple[Diagnostic, ...]
+    files: tuple[str, ...]
+    notes: tuple[Diagnostic, ...] = ()
+
+    def require(self) -> Fleet:
+        """The fleet of a configuration without problems. Raises `ConfigError` that carries all of them."""
+        if not self.problems:
+            return self.fleet
+        count = len(self.problems)
+        files = len({problem.span.file for problem in self.problems})
+        message = f"the configuration has {count} problem{'s'[: count != 1]} in {files} file{'s'[: files != 1]}"
+        raise ConfigError(message, self.problems)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What accumulates while the layers run."""
+
+    problems: list[Diagnostic] = field(default_factory=list)
+    objects: dict[str, dict[str, build.Built]] = field(default_factory=dict)
+    failed: dict[str, set[str]] = field(default_factory=dict)
+    documents: dict[str, Document] = field(default_factory=dict)
+
+    def fail(self, folder: str, *names: str) -> None:
+        self.failed.setdefault(folder, set()).update(names)
+
+    def absent(self) -> Absent:
+        return Absent({folder: frozenset(names) for folder, names in self.failed.items()})
+
+
+def load(
+    root: Path,
+    *,
+    overlay: Mapping[str, Any] | None = None,
+    only: Collection[Path] | None = None,
+    schemas: Path = SCHEMAS,
+) -> Loaded:
+    """Read the configuration below `root`.
+
+    `overlay` patches environments (`{"environments": {NAME: {...}}}`), as a platform on one machine does with its
+    addresses. With `only`, just these files are read and judged one by one; nothing across files is.
+    """
+    with _without_collector():
+        return _load(root, overlay, only, schemas)
+
+
+def _load(root: Path, overlay: Mapping[str, Any] | None, only: Collection[Path] | None, schemas: Path) -> Loaded:
+    known = schema.schemas(schemas)
+    sources, found = source_files.find(root)
+    work = _Work()
+    if only is None:
+        work.problems += found
+    else:
+        sources, strays = _chosen(root, sources, only)
+        work.problems += [problem for problem in found if problem.span.file in strays]
+    for source in sources:
+        _one(source, root, known, work)
+    fleet = _fleet(work.objects)
+    remarks = list(rules.check_each(fleet, work.absent()))
+    for problem in remarks:
+        if problem.severity == "error":
+            _drop(work, problem.span.file)
+    fleet = _fleet(work.objects)
+    if only is None:
+        remarks += rules.check_across(fleet, work.absent())
+    work.problems += [problem for problem in remarks if problem.severity == "error"]
+    fleet, patched = _patch(fleet, overlay or {}, known, work.documents)
+    work.problems += patched
+    return Loaded(
+        fleet=fleet,
+        problems=tuple(sorted(work.problems, key=rules.order)),
+        files=tuple(source.file for source in sources),
+        notes=tuple(sorted((p for p in remarks if p.severity != "error"), key=rules.order)),
+    )
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Some hundred thousand small objects live to the end: looking for cycles among them doubles the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _chosen(root: Path, sources: list[Source], only: Collection[Path]) -> tuple[list[Source], set[str]]:
+    wanted: set[str] = set()
+    for path in only:
+        full = (path if path.is_absolute() else root / path).absolute()
+        for base in (root.absolute(), root.resolve()):
+            if full.is_relative_to(base):
+                wanted.add(str(full.relative_to(base)))
+    return [source for source in sources if source.file in wanted], wanted
+
+
+def _one(source: Source, root: Path, known: Mapping[str, schema.Schema], work: _Work) -> None:
+    """Layers file, syntax, schema and building for one file."""
+    data, unreadable = source_files.read(source, root)
+    if unreadable:
+        work.problems.append(unreadable)
+        work.fail(source.folder, source.stem)
+        return
+    document, problems = parse.parse(data, source.file)
+    if document is None:
+        work.problems += problems
+        work.fail(source.folder, source.stem)
+        return
+    kind, wrong = schema.kind_of(document, source.folder)
+    if wrong:
+        work.problems.append(wrong)
+        work.fail(source.folder, source.stem)
+        return
+    if kind not in known:
+        raise ConfigError(f"schemas/ describes no {kind}; the installation is incomplete")
+    problems = schema.validate(document, known[kind])
+    built: build.Built | None = None
+    if not problems:
+        built, problems = build.build(document, kind, known[kind].complete(document.value))
+    name = document.value.get("name")
+    name = name if isinstance(name, str) else source.stem
+    if source.folder != "buckets" and isinstance(document.value.get("name"), str):
+        stem = stem_is_name(name, document.span(()), document.span(("name",)))
+        problems += [stem] if stem else []
+    if problems or built is None:
+        work.problems += problems
+        work.fail(source.folder, source.stem, name, *_aliases(document))
+        return
+    work.documents[source.file] = document
+    part = "routing" if kind == "AlertRouting" else source.folder
+    work.objects.setdefault(part, {})[source.stem if source.folder == "buckets" else name] = built
+
+
+def _aliases(document: Document) -> list[str]:
+    aliases = document.value.get("aliases")
+    return [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list) else []
+
+
+def _drop(work: _Work, file: str) -> None:
+    """Leave an object out that one of its own rules rejects."""
+    for part, items in work.objects.items():
+        for name in [name for name, item in items.items() if item.span.file == file]:
+            work.fail("alerts" if part == "routing" else part, name)
+            del items[name]
+
+
+def _fleet(objects: Mapping[str, Mapping[str, build.Built]]) -> Fleet:
+    def part(folder: str, kind: type[T]) -> Mapping[str, T]:
+        items = objects.get(folder, {})
+        return {name: item for name, item in sorted(items.items()) if isinstance(item, kind)}
+
+    routing = next(iter(part("routing", Entity).values()), None)
+    return Fleet(
+        environments=part("environments", Environment),
+        sites=part("sites", Site),
+        experiments=part("experiments", Experiment),
+        datatypes=part("datatypes", Entity),
+        embargo=part("embargo", Entity),
+        alerts=part("alerts", Entity),
+        routing=routing,
+        images=part("images", Entity),
+        buckets=part("buckets", Entity),
+        acks=part("acks", Entity),
+    )
+
+
+def _patch(
+    fleet: Fleet,
+    overlay: Mapping[str, Any],
+    known: Mapping[str, schema.Schema],
+    documents: Mapping[str, Document],
+) -> tuple[Fleet, list[Diagnostic]]:
+    """Environments with an overlay merged in; a patch that the schema refuses is a problem of the overlay."""
+    patches = overlay.get("environments") or {}
+    environments = dict(fleet.environments)
+    problems: list[Diagnostic] = []
+    for name in sorted(patches.keys() & environments.keys()):
+        document = documents[environments[name].span.file]
+        merged = merge(environments[name].data, patches[name])
+        patched = Document(f"the overlay of {name}", document.text, merged, document.root)
+        wrong = schema.validate(patched, known["Environment"])
+        problems += [replace(problem, span=Span(problem.span.file), end=(0, 0)) for problem in wrong]
+        if not wrong:
+            environments[name] = build.environment(merged, document)
+    return replace(fleet, environments=environments), problems
+
+
+def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep merge: mappings key by key, anything else replaced by the patch."""
+    merged = dict(base)
+    for key, value in patch.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def validate(root: Path, *, only: Iterable[Path] | None = None) -> tuple[Diagnostic, ...]:
+    """All problems of the configuration below `root`, in place order; empty means valid."""
+    return load(root, only=None if only is None else tuple(only)).problems

@@ -1,0 +1,150 @@
+"""JSON Schema over parsed files: every violation of every file, each at the line that has to change.
+
+`schemas/` is the single description of the configuration; this module finds each kind's schema there, compiles it when
+first needed, and turns violations into diagnostics (their words are in `wording`). Defaults are the schema's too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from reconcilers.core.errors import ConfigError
+from reconcilers.core.model import Diagnostic
+from reconcilers.load import codes, wording
+from reconcilers.load.document import Document
+from reconcilers.load.source_files import FOLDERS
+
+Fill = Callable[[Any], Any]
+
+FOLDER_OF = {kind: folder for folder, kinds in FOLDERS.items() for kind in kinds}
+
+
+@dataclass(slots=True)
+class Schema:
+    """One kind's schema: as data, compiled, and as a function that fills in its defaults."""
+
+    kind: str
+    path: Path
+    data: dict[str, Any]
+    _validator: Any = field(default=None, repr=False)
+    _fill: Fill | None = field(default=None, repr=False)
+
+    @property
+    def validator(self) -> Any:
+        """The compiled schema; formats (dates, addresses) are checked too."""
+        if self._validator is None:
+            try:
+                self._validator = jsonschema_rs.validator_for(self.data, validate_formats=True)
+            except ValueError as error:
+                raise ConfigError(f"{self.path} is no valid JSON Schema: {error}") from error
+        return self._validator
+
+    def complete(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """The valid document with the schema's defaults where it leaves something out."""
+        if self._fill is None:
+            self._fill = _filler(self.data, self.data) or dict
+        filled = self._fill(value)
+        assert isinstance(filled, dict)
+        return filled
+
+
+@lru_cache(maxsize=4)
+def schemas(folder: Path) -> Mapping[str, Schema]:
+    """Every config kind's schema, by kind; schemas of other things (plans, published files) have no `kind`."""
+    found: dict[str, Schema] = {}
+    for path in sorted(folder.glob("*.schema.json")):
+        try:
+            data = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+        kind = data.get("properties", {}).get("kind", {}).get("const")
+        if kind in FOLDER_OF:
+            found[kind] = Schema(kind, path, data)
+    if not found:
+        raise ConfigError(f"{folder} holds no schema of a config kind; the installation is incomplete")
+    return found
+
+
+def kind_of(document: Document, folder: str) -> tuple[str, Diagnostic | None]:
+    """The document's kind, if it is one of its folder's."""
+    value = document.value
+    allowed = FOLDERS[folder]
+    wanted = " or ".join(f"`kind: {kind}`" for kind in allowed)
+    if not isinstance(value, dict):
+        message = f"the file holds {wording.type_of(value)}; it must be a mapping that begins with {wanted}"
+        return "", codes.TYPE.at(document.span(()), message)
+    kind = value.get("kind")
+    if "kind" not in value:
+        return "", codes.KIND.at(document.span(()), f"`kind` is missing; begin the file with {wanted}")
+    if kind in allowed:
+        return str(kind), None
+    place = FOLDER_OF.get(kind) if isinstance(kind, str) else None
+    step = f"move the file to config/{place}/" if place else f"write {wanted}"
+    near = wording.did_you_mean(str(kind), allowed)
+    message = f"kind {wording.show(kind)} does not belong in config/{folder}/{near}; {step}"
+    return "", codes.KIND.at(document.span(("kind",)), message, end=document.end(("kind",)))
+
+
+def validate(document: Document, schema: Schema) -> list[Diagnostic]:
+    """Every violation, in file order; one per place and message."""
+    if schema.validator.is_valid(document.value):
+        return []
+    found: dict[tuple[object, str, str], Diagnostic] = {}
+    for error in schema.validator.iter_errors(document.value):
+        for problem in wording.problems(document, schema.data, error):
+            found.setdefault((problem.span, problem.code, problem.message), problem)
+    return _without_consequences(sorted(found.values(), key=lambda problem: (problem.span, problem.code)))
+
+
+def _without_consequences(problems: list[Diagnostic]) -> list[Diagnostic]:
+    """A value of the wrong type, or not of the list, fails conditions at the same place too: say it once."""
+    primary = {p.span for p in problems if p.code in (codes.TYPE.code, codes.VALUE.code, codes.RANGE.code)}
+    kept: list[Diagnostic] = []
+    seen: set[object] = set()
+    order = {codes.TYPE.code: 0, codes.FORBIDDEN.code: 1}
+    for problem in sorted(problems, key=lambda p: (p.span, order.get(p.code, 2))):
+        once = problem.code in (codes.TYPE.code, codes.VALUE.code, codes.RANGE.code)
+        if once and problem.span in seen:
+            continue
+        if problem.code == codes.FORBIDDEN.code and problem.span in primary:
+            continue
+        if once:
+            seen.add(problem.span)
+        kept.append(problem)
+    return kept
+
+
+def _filler(schema: Any, root: Mapping[str, Any]) -> Fill | None:
+    """A function that fills in the defaults below a schema, or None where there is none."""
+    if not isinstance(schema, dict):
+        return None
+    if "$ref" in schema:
+        return _filler(wording.resolve(schema["$ref"], root), root)
+    defaults = {k: v["default"] for k, v in schema.get("properties", {}).items() if "default" in v}
+    below = {k: inner for k, v in schema.get("properties", {}).items() if (inner := _filler(v, root))}
+    rest = _filler(schema.get("additionalProperties"), root)
+    items = _filler(schema.get("items"), root)
+    if not (defaults or below or rest or items):
+        return None
+    known = schema.get("properties", {}).keys()
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, dict):
+            done = {**value, **{k: v for k, v in defaults.items() if k not in value}} if defaults else dict(value)
+            for key, complete in below.items():
+                if key in done:
+                    done[key] = complete(done[key])
+            if rest:
+                for key in done.keys() - known:
+                    done[key] = rest(done[key])
+            return done
+        return [items(item) for item in value] if items and isinstance(value, list) else value
+
+    return fill
