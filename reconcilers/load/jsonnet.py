@@ -37,7 +37,7 @@ _IMPORT = re.compile(
 )
 _FRAME = re.compile(r"^\s+(?P<file>\S[^:]*):(?P<line>\d+):(?P<column>\d+)(?:-[\d:]+)?(?::\s+(?P<what>.*))?$")
 _NO_FIELD = re.compile(r"no such field: (\w+)")
-_NO_FILE = re.compile(rf"(\S+) is not below {_SHOWN}/")
+_NO_FILE = re.compile(rf"(\S+) is no file below {_SHOWN}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Engine:
         def serve(base: str, name: str) -> tuple[str, str]:
             wanted = path if name == _ENTRY else self._resolve(base, name)
             if wanted not in sources:
-                raise FileNotFoundError(f"{name} is not below {_SHOWN}/")
+                raise FileNotFoundError(f"{name} is no file below {_SHOWN}/")
             return f"{_SHOWN}/{wanted}", sources[wanted].text
 
         call = f"function(text) (import '{_ENTRY}')(document=std.parseJson(text))"

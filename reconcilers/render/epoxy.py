@@ -62,7 +62,7 @@ def _cause(site: Site, machine: derive.Machine, *, retired: bool) -> Span:
 
 
 def extensions(machine: derive.Machine) -> tuple[str, ...]:
-    """The operations whose URLs the machine is told: to join the cluster and, if it has a BMC, to store its password."""
+    """The operations whose URLs a machine is told: to join the cluster and, with a BMC, to store its password."""
     return ("allocate_k8s_token", "bmc_store_password") if machine.bmc else ("allocate_k8s_token",)
 
 
