@@ -7,7 +7,7 @@ first needed, and turns violations into diagnostics (their words are in `wording
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +17,9 @@ import jsonschema_rs
 
 from reconcilers.core.errors import ConfigError
 from reconcilers.core.model import Diagnostic
-from reconcilers.load import codes, wording
+from reconcilers.load import codes, defaults, wording
 from reconcilers.load.document import Document
 from reconcilers.load.source_files import FOLDERS
-
-Fill = Callable[[Any], Any]
 
 FOLDER_OF = {kind: folder for folder, kinds in FOLDERS.items() for kind in kinds}
 
@@ -34,7 +32,7 @@ class Schema:
     path: Path
     data: dict[str, Any]
     _validator: Any = field(default=None, repr=False)
-    _fill: Fill | None = field(default=None, repr=False)
+    _fill: defaults.Fill | None = field(default=None, repr=False)
 
     @property
     def validator(self) -> Any:
@@ -49,7 +47,7 @@ class Schema:
     def complete(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """The valid document with the schema's defaults where it leaves something out."""
         if self._fill is None:
-            self._fill = _filler(self.data, self.data) or dict
+            self._fill = defaults.filler(self.data)
         filled = self._fill(value)
         assert isinstance(filled, dict)
         return filled
@@ -119,32 +117,3 @@ def _without_consequences(problems: list[Diagnostic]) -> list[Diagnostic]:
             seen.add(problem.span)
         kept.append(problem)
     return kept
-
-
-def _filler(schema: Any, root: Mapping[str, Any]) -> Fill | None:
-    """A function that fills in the defaults below a schema, or None where there is none."""
-    if not isinstance(schema, dict):
-        return None
-    if "$ref" in schema:
-        return _filler(wording.resolve(schema["$ref"], root), root)
-    defaults = {k: v["default"] for k, v in schema.get("properties", {}).items() if "default" in v}
-    below = {k: inner for k, v in schema.get("properties", {}).items() if (inner := _filler(v, root))}
-    rest = _filler(schema.get("additionalProperties"), root)
-    items = _filler(schema.get("items"), root)
-    if not (defaults or below or rest or items):
-        return None
-    known = schema.get("properties", {}).keys()
-
-    def fill(value: Any) -> Any:
-        if isinstance(value, dict):
-            done = {**value, **{k: v for k, v in defaults.items() if k not in value}} if defaults else dict(value)
-            for key, complete in below.items():
-                if key in done:
-                    done[key] = complete(done[key])
-            if rest:
-                for key in done.keys() - known:
-                    done[key] = rest(done[key])
-            return done
-        return [items(item) for item in value] if items and isinstance(value, list) else value
-
-    return fill
