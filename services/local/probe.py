@@ -108,8 +108,9 @@ class Check:
     def _answer(self) -> str:
         context = ssl.create_default_context(cafile=self.ca) if self.ca else None
         connection = Connection(self.url, context)
+        parts = urlsplit(self.url)
         try:
-            answer = connection.request("GET", urlsplit(self.url).path or "/")
+            answer = connection.request("GET", f"{parts.path or '/'}?{parts.query}")
         except (OSError, http.client.HTTPException) as error:
             return f"no answer from {self.url} ({str(error) or type(error).__name__})"
         finally:
