@@ -87,20 +87,20 @@ def encode(value: Mapping[str, Any] | Sequence[Any]) -> str:
 def embargo_rules(fleet: Fleet, environment: Environment) -> dict[str, Any]:
     """`embargo/rules.json`: every rule, lifted ones too (they explain what is public), `{project}` filled in."""
     rules = [
-        {key: _fill(value, environment.project) for key, value in fleet.embargo[name].data.items() if key != "kind"}
+        {key: fill(value, environment.project) for key, value in fleet.embargo[name].data.items() if key != "kind"}
         for name in sorted(fleet.embargo)
     ]
     return {"rules": rules, "v": 1}
 
 
-def _fill(value: Any, project: str) -> Any:
-    """`{project}` in every text of a JSON value."""
+def fill(value: Any, project: str) -> Any:
+    """A JSON value with `{project}` filled in, in every text; a whole number loses its fraction."""
     if isinstance(value, str):
         return value.replace("{project}", project)
     if isinstance(value, Mapping):
-        return {key: _fill(inner, project) for key, inner in value.items()}
+        return {key: fill(inner, project) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_fill(inner, project) for inner in value]
+        return [fill(inner, project) for inner in value]
     if isinstance(value, float):
         return inventory.number(value)
     return value
