@@ -1,7 +1,8 @@
 """A reverse proxy on loopback that passes requests to a real server, or breaks them in one named way.
 
-For every provider that speaks HTTP/1.1: point it at `proxy.url` instead of at its server, set `proxy.fault`, and set it
-back to None to heal. `proxy.seen` lists what arrived. `only` narrows a fault to some requests, `times` to the first few.
+For every provider that speaks HTTP/1.1: point it at `proxy.url` instead of at its server, set `proxy.fault`, and set
+it back to None to heal. `proxy.seen` lists what arrived. `only` narrows a fault to some requests, `times` to the
+first few.
 """
 
 from __future__ import annotations
@@ -201,6 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(key, value)
         if code != 204:
             self.send_header("Content-Length", str(length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:

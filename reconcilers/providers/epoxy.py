@@ -211,7 +211,8 @@ class RowLock:
 
 def _page(answer: Answer) -> tuple[list[Any], str | None]:
     body = answer.body
-    if not isinstance(body, dict) or not isinstance(body.get("hosts"), list) or "next" not in body:
+    known = isinstance(body, dict) and isinstance(body.get("hosts"), list) and "next" in body
+    if not known or not isinstance(body["next"], str | None):
         raise Temporary("GET /v1/hosts: the answer is JSON but no list of hosts; is this ePoxy's administration API?")
     return body["hosts"], body["next"]
 

@@ -58,8 +58,8 @@ class _BootTimes:
             return
         for row in rows:
             if not row.retired:
-                boot.add_metric((row.name,), row.last_boot_ns / 1e9)
-                success.add_metric((row.name,), row.last_success_ns / 1e9)
+                boot.add_metric((row.name,), row.last_boot_ns / 1_000_000_000)
+                success.add_metric((row.name,), row.last_success_ns / 1_000_000_000)
         retired = sum(row.retired for row in rows)
         hosts.add_metric(("active",), len(rows) - retired)
         hosts.add_metric(("retired",), retired)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -26,8 +26,12 @@ def resource(number: int, *, deps: frozenset[Id] = frozenset(), **changes: Any) 
 class Harness:
     """The provider against a real service."""
 
-    first = (resource(1), resource(2), resource(3, deps=frozenset({Id("Host", epoxy_service.name(1))})))
-    second = (resource(2, ImagesVersion="v2.2.0", Retired=True), resource(3), resource(4))
+    first: Sequence[Resource] = (
+        resource(1),
+        resource(2),
+        resource(3, deps=frozenset({Id("Host", epoxy_service.name(1))})),
+    )
+    second: Sequence[Resource] = (resource(2, ImagesVersion="v2.2.0", Retired=True), resource(3), resource(4))
     lock_ttl_s = 0.2
 
     def __init__(self, service: epoxy_service.Service) -> None:
