@@ -260,21 +260,21 @@ _ROUTING = """\
 # yaml-language-server: $schema=../../schemas/alert-routing.schema.json
 kind: AlertRouting
 name: routing
-default: issues
 receivers:
-  - name: issues
-    webhooks:
-      - {url: "http://github-receiver-service.default.svc.cluster.local:9393/v1/receiver"}
-  - name: pager
-    webhooks:
-      - {url: "https://pager.measurement-lab.test/v1", token: {secretRef: "file:/run/secrets/pager-token"}}
+  issues:
+    type: webhook
+    url: http://github-receiver-service.default.svc.cluster.local:9393/v1/receiver
+  pager: {type: pagerduty, key_file: /etc/alertmanager/pagerduty-key}
+  none: {type: none}
 routes:
-  - {match: ['severity="page"', 'page_project="{project}"'], receiver: pager, continue: true}
+  - {matchers: ['severity="page"', 'page_project="{project}"'], receivers: [pager, issues]}
+  - {matchers: ['severity="fyi"'], receivers: [none]}
+default: [issues]
 inhibitions:
   - name: a page says more than its ticket
-    source: ['severity="page"']
-    target: ['severity="ticket"']
-    equal: [alertname]
+    source: ['severity="page"', 'service=~".+"']
+    target: ['severity="ticket"', 'service=~".+"']
+    equal: [service]
 tests:
   - {labels: {severity: ticket}, project: mlab-oti, receivers: [issues]}
 """

@@ -161,7 +161,7 @@ def _one(source: Source, root: Path, known: Mapping[str, schema.Schema], work: _
         built, problems = build.build(document, kind, known[kind].complete(document.value))
     name = document.value.get("name")
     name = name if isinstance(name, str) else source.stem
-    if source.folder != "buckets" and isinstance(document.value.get("name"), str):
+    if isinstance(document.value.get("name"), str):
         stem = stem_is_name(name, document.span(()), document.span(("name",)))
         problems += [stem] if stem else []
     if problems or built is None:
@@ -170,7 +170,7 @@ def _one(source: Source, root: Path, known: Mapping[str, schema.Schema], work: _
         return
     work.documents[source.file] = document
     part = "routing" if kind == "AlertRouting" else source.folder
-    work.objects.setdefault(part, {})[source.stem if source.folder == "buckets" else name] = built
+    work.objects.setdefault(part, {})[name] = built
 
 
 def _aliases(document: Document) -> list[str]:
