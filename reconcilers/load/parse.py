@@ -36,7 +36,7 @@ MAX_PROBLEMS = 20
 _BAD_CHARACTER = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _LONE_CR = re.compile("\r(?!\n)")
 _ADVICE = (
-    ("'\\t' that cannot start any token", "a tab cannot indent YAML; use spaces"),
+    ("found a tab", "a tab cannot indent YAML; use spaces"),
     ("mapping values are not allowed", "a ':' cannot stand here; quote the value, or check the indentation"),
     ("could not find expected ':'", "this line has no 'key: value'; add ': ' or check the quotes above"),
     ("unexpected end of stream", "a quote is opened and never closed"),
@@ -210,6 +210,8 @@ class _Reader:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         said = error.problem if isinstance(error, MarkedYAMLError) else None
         said = said or one_line(str(error), 120)
+        if "cannot start any token" in said and mark and self.text[mark.index : mark.index + 1] == "\t":
+            said = "found a tab"
         advice = next((advice for part, advice in _ADVICE if part in said), "see the line and the one above")
         related: tuple[tuple[Span, str], ...] = ()
         context = getattr(error, "context_mark", None)

@@ -95,7 +95,11 @@ def validate(document: Document, schema: Schema) -> list[Diagnostic]:
     if schema.validator.is_valid(document.value):
         return []
     found: dict[tuple[object, str, str], Diagnostic] = {}
-    for error in schema.validator.iter_errors(document.value):
+    errors = list(schema.validator.iter_errors(document.value))
+    wrong = {tuple(error.instance_path) for error in errors if not wording.conditions(schema.data, error)}
+    for error in errors:
+        if any(where in wrong for where in wording.conditions(schema.data, error)):
+            continue
         for problem in wording.problems(document, schema.data, error):
             found.setdefault((problem.span, problem.code, problem.message), problem)
     return _without_consequences(sorted(found.values(), key=lambda problem: (problem.span, problem.code)))

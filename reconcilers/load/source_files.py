@@ -47,7 +47,7 @@ class Source:
 
 def printable(name: str) -> str:
     """A file name fit for one line of output, whatever bytes it holds."""
-    return name if name.isprintable() else name.encode(errors="surrogateescape").decode("ascii", "backslashreplace")
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def find(root: Path) -> tuple[list[Source], list[Diagnostic]]:
@@ -127,7 +127,7 @@ def _too_large(where: Span, size: int) -> Diagnostic:
 
 
 def _inside(path: Path, root: Path) -> bool:
-    return path.resolve(strict=True).is_relative_to(root.resolve())
+    return Path(os.path.realpath(path, strict=True)).is_relative_to(root.resolve())
 
 
 def _why(error: OSError) -> str:

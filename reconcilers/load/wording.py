@@ -52,7 +52,7 @@ def problems(document: Document, schema: Mapping[str, Any], error: Any) -> Itera
         inner = error.kind.error
         key = str(inner.instance)
         span, end = document.key((*path, key))
-        limit = _value_limit(inner, {}) or inner.message
+        limit = (_value_limit(inner, {}) or inner.message).removeprefix("which ")
         reason = _circumstance(document, schema, error)
         yield codes.UNKNOWN_KEY.at(span, f"key `{one_line(key, 60)}`{_in(path)} {limit}{reason}", end=end)
     elif kind in ("anyOf", "oneOf"):
@@ -73,7 +73,9 @@ def _simple(document: Document, schema: Mapping[str, Any], error: Any, path: Pat
         return codes.FORBIDDEN.at(span, message, end=end)
     if kind == "type":
         wanted = " or ".join(_KEYWORD_TYPES.get(t, t) for t in error.kind.types)
-        message = f"{what} must be {wanted}, is {_typed(document, path, error)}{_type_step(document, path, error)}"
+        message = (
+            f"{what} must be {wanted}, is {_typed(document, path, error)}{reason}{_type_step(document, path, error)}"
+        )
         return codes.TYPE.at(span, message, end=end)
     if kind == "uniqueItems":
         position = _second(error.instance)
@@ -125,11 +127,9 @@ def _value_limit(error: Any, here: Any) -> str:
     if kind == "const":
         return f"must be {show(error.kind.expected_value)}"
     if kind == "pattern":
-        return f"does not match {one_line(error.kind.pattern, 80)}{_hint(here)}"
+        return f"which does not match {one_line(error.kind.pattern, 80)}{_hint(here)}"
     if kind == "format":
-        return (
-            f"is no valid {_FORMATS.get(error.kind.format, error.kind.format).removeprefix('a ').removeprefix('an ')}"
-        )
+        return f"which is no valid {_FORMATS.get(error.kind.format, error.kind.format).removeprefix('a ').removeprefix('an ')}"
     if kind == "not":
         denied = error.kind.schema
         words = denied.get("enum") or ([denied["const"]] if "const" in denied else None)
@@ -207,6 +207,13 @@ def _property(schema: Mapping[str, Any], error: Any, key: str) -> Any:
 
 def _circumstance(document: Document, schema: Mapping[str, Any], error: Any) -> str:
     """` while type is virtual`: the values that made a condition (`if`) apply."""
+    found = ((where, _lookup(document.value, where)) for where in conditions(schema, error))
+    facts = [f"{dotted(where)} is {show(value)}" for where, value in found if value is not _ABSENT]
+    return f" while {' and '.join(facts)}" if facts else ""
+
+
+def conditions(schema: Mapping[str, Any], error: Any) -> list[Path]:
+    """The fields on which it depends whether this violation is one."""
     path = list(error.schema_path)
     for cut in range(len(path) - 1, -1, -1):
         if path[cut] not in ("then", "else"):
@@ -214,14 +221,8 @@ def _circumstance(document: Document, schema: Mapping[str, Any], error: Any) -> 
         owner = _subschema(schema, path[:cut])
         if not isinstance(owner, dict) or "if" not in owner:
             continue
-        base = _instance_base(path[:cut])
-        facts = [
-            f"{dotted(where)} is {show(found)}"
-            for where in _condition_paths(owner["if"], base)
-            if (found := _lookup(document.value, where)) is not _ABSENT
-        ]
-        return f" while {' and '.join(facts)}" if facts else ""
-    return ""
+        return list(_condition_paths(owner["if"], _instance_base(path[:cut])))
+    return []
 
 
 def _instance_base(schema_path: Sequence[str | int]) -> Path:
