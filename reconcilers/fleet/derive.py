@@ -137,13 +137,16 @@ def entries(experiments: Iterable[Experiment]) -> tuple[Entry, ...]:
 def site_machines(site: Site, domain: str) -> tuple[Machine, ...]:
     """The machines of one site in any state, by name."""
     made = []
+    network = site.network
+    base = "" if network is None or network.ipv6 is None else addresses.base6(network.ipv6)
     for spec in sorted(site.machines, key=lambda s: s.name):
         index = addresses.machine_index(spec.name)
         project = spec.project or addresses.default_project(site.name, spec.name)
-        if site.network is not None:
-            ipv4 = addresses.machine4(site.network.ipv4, index)
-            ipv6 = addresses.machine6(site.network.ipv4, site.network.ipv6, index)
-            bmc = addresses.bmc(site.network.ipv4, index)
+        if network is not None:
+            number = int(network.ipv4.network_address) + addresses.machine_offset(network.ipv4.prefixlen, index)
+            ipv4 = addresses.text4(number)
+            ipv6 = addresses.join6(base, number) if base else ""
+            bmc = addresses.bmc(network.ipv4, index)
             bmc_hostname = names.bmc(spec.name, site.name, project, domain)
         else:
             ipv4 = "" if spec.ipv4 is None else str(spec.ipv4)

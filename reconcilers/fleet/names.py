@@ -17,7 +17,6 @@ from reconcilers.core.errors import ConfigError
 
 PUBLIC_DOMAIN = "measurement-lab.org"
 LABEL_LIMIT = 63
-NAME_LIMIT = 253
 THIRD_PARTY = "third-party"
 
 Version = Literal["v1", "v2", "v3"]
