@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS")
     verb.add_argument("--name", action="append", default=[], help="another name or address for the certificates")
     verb.add_argument("--netns", metavar="NAMESPACE", help="run everything inside this network namespace")
-    verb.add_argument("--only", action="append", default=[], metavar="PROGRAM", help="start these programs only")
+    verb.add_argument("--light", action="store_true", help="only what needs no build: object store and ePoxy")
 
     _verb(verbs, "down", "stop the platform on this machine, leaving nothing behind")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -17,24 +18,21 @@ def run(given: argparse.Namespace) -> int:
     only = [Path(path) for path in given.paths] or None
     loaded = loading.load(root, only=only)
     problems = loaded.problems
+    form = "json" if given.json else given.format
+    if problems or form == "json":
+        from reconcilers.load import present
+
+        if form == "json":
+            print(json.dumps([present.as_json(problem) for problem in problems], indent=1, ensure_ascii=False))
+        elif form == "github":
+            print("\n".join(present.annotation(problem) for problem in problems))
+        else:
+            print(present.text(problems, root if given.verbose else None).rstrip("\n"))
     errors = sum(problem.severity == "error" for problem in problems)
-    if given.json or given.format == "json":
-        from reconcilers.report import problems as report
-
-        print(report.as_json(problems))
-    elif given.format == "github" or (given.verbose and problems):
-        from reconcilers.report import problems as report
-
-        lines = report.annotations(problems) if given.format == "github" else report.snippets(problems, root)
-        for line in lines:
-            print(line)
-    else:
-        for problem in problems:
-            print(problem.line() if problem.severity == "error" else f"{problem.line()} (warning)")
     if errors:
         print(count(errors), file=sys.stderr)
         return Exit.INVALID
-    if not (given.json or given.format == "json"):
+    if form == "text":
         print(_sums(loaded))
     return Exit.OK
 

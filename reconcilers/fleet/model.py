@@ -15,6 +15,9 @@ from typing import Any, Literal
 
 from reconcilers.core.model import Span
 
+NOWHERE = Span("")
+"""The place of a value that was not read from a file."""
+
 SiteType = Literal["physical", "virtual"]
 SiteState = Literal["planned", "active", "lame-duck", "retired", "unlisted"]
 PUBLISHED_STATES = ("active", "lame-duck")
@@ -130,7 +133,7 @@ class Experiment:
     archived: tuple[str, ...]
     autoloaded: tuple[str, ...]
     data: Mapping[str, Any] = field(hash=False)
-    span: Span = Span("")
+    span: Span = NOWHERE
     spans: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False, repr=False)
 
 
@@ -145,18 +148,18 @@ class Environment:
     project: str
     domain: str
     data: Mapping[str, Any] = field(hash=False)
-    span: Span = Span("")
+    span: Span = NOWHERE
     spans: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A config object that needs no type of its own: datatype, embargo rule, alert group, routes, image, bucket, ack."""
+    """A config object without a type of its own: datatype, embargo rule, alert group, routing, image, bucket, ack."""
 
     kind: str
     name: str
     data: Mapping[str, Any] = field(hash=False)
-    span: Span = Span("")
+    span: Span = NOWHERE
     spans: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False, repr=False)
 
 

@@ -1,4 +1,6 @@
-"""What every provider must hold, against its real server. A test module supplies a `Harness` and subclasses `Conformance`.
+"""What every provider must hold, against its real server.
+
+A test module supplies a `Harness` and subclasses `Conformance`:
 
 class TestEpoxy(suite.Conformance):
     @pytest.fixture
@@ -10,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any, Protocol
 
 import pytest
@@ -78,9 +81,7 @@ def options(**changes: Any) -> engine.Options:
 def plan(provider: Provider, desired: Sequence[Resource], limits: policy.LimitSet = OPEN) -> Plan:
     """Observe and judge."""
     made = engine.observe(engine.Work(provider, tuple(desired)), QUICK)
-    import datetime
-
-    return policy.check([made], limits, [], datetime.date(2026, 1, 1)).plans[0]
+    return policy.check([made], limits, [], date(2026, 1, 1)).plans[0]
 
 
 def apply(
