@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reconcilers.load import wording
+from reconcilers.load import schema_paths
 
 Fill = Callable[[Any], Any]
 
@@ -64,7 +64,7 @@ def _reference(reference: str, root: Mapping[str, Any], references: dict[str, li
     if reference not in references:
         slot: list[Fill | None] = []
         references[reference] = slot
-        slot.append(_compile(wording.resolve(reference, root), root, references))
+        slot.append(_compile(schema_paths.resolve(reference, root), root, references))
         return slot[0]
     slot = references[reference]
     if slot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,17 @@ class Explanation:
     code: str
     name: str
     summary: str
-    text: str
+    detail: str
     remedies: tuple[str, ...] = ()
 
-    def lines(self) -> list[str]:
-        """The explanation as lines of text."""
-        lines = [f"{self.code} {self.name}: {self.summary}", "", self.text]
-        return [*lines, "", *self.remedies] if self.remedies else lines
+    def text(self) -> str:
+        """The explanation as text for a terminal, wrapped."""
+        lines = [
+            f"{self.code} {self.name}: {self.summary}",
+            "",
+            *textwrap.wrap(self.detail, 100, break_on_hyphens=False),
+        ]
+        return "\n".join([*lines, "", *self.remedies] if self.remedies else lines)
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -35,7 +40,7 @@ class Explanation:
             "code": self.code,
             "id": self.name,
             "summary": self.summary,
-            "text": self.text,
+            "text": self.detail,
             "remedies": list(self.remedies),
         }
 

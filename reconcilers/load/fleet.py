@@ -21,7 +21,7 @@ from reconcilers.fleet import rules
 from reconcilers.fleet.model import Entity, Environment, Experiment, Fleet, Site
 from reconcilers.fleet.rules.hostnames import stem_is_name
 from reconcilers.fleet.rules.rule import Absent
-from reconcilers.load import build, parse, schema, source_files
+from reconcilers.load import build, codes, parse, schema, source_files
 from reconcilers.load.document import Document
 from reconcilers.load.source_files import Source
 
@@ -93,6 +93,9 @@ def _load(root: Path, overlay: Mapping[str, Any] | None, only: Collection[Path] 
     else:
         sources, strays = _chosen(root, sources, only)
         work.problems += [problem for problem in found if problem.span.file in strays]
+        unread = strays - {source.file for source in sources} - {problem.span.file for problem in found}
+        message = "is no file of config/; name one that is there"
+        work.problems += [codes.FILE.at(Span(file), message) for file in unread]
     for source in sources:
         _one(source, root, known, work)
     fleet = _fleet(work.objects)
@@ -133,6 +136,9 @@ def _chosen(root: Path, sources: list[Source], only: Collection[Path]) -> tuple[
         for base in (root.absolute(), root.resolve()):
             if full.is_relative_to(base):
                 wanted.add(str(full.relative_to(base)))
+                break
+        else:
+            wanted.add(str(path))
     return [source for source in sources if source.file in wanted], wanted
 
 

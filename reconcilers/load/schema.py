@@ -17,7 +17,7 @@ import jsonschema_rs
 
 from reconcilers.core.errors import ConfigError
 from reconcilers.core.model import Diagnostic
-from reconcilers.load import codes, defaults, wording
+from reconcilers.load import codes, defaults, schema_paths, wording
 from reconcilers.load.document import Document
 from reconcilers.load.source_files import FOLDERS
 
@@ -96,9 +96,9 @@ def validate(document: Document, schema: Schema) -> list[Diagnostic]:
         return []
     found: dict[tuple[object, str, str], Diagnostic] = {}
     errors = list(schema.validator.iter_errors(document.value))
-    wrong = {tuple(error.instance_path) for error in errors if not wording.conditions(schema.data, error)}
+    wrong = {tuple(error.instance_path) for error in errors if not schema_paths.conditions(schema.data, error)}
     for error in errors:
-        if any(where in wrong for where in wording.conditions(schema.data, error)):
+        if any(where in wrong for where in schema_paths.conditions(schema.data, error)):
             continue
         for problem in wording.problems(document, schema.data, error):
             found.setdefault((problem.span, problem.code, problem.message), problem)

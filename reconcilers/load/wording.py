@@ -13,21 +13,21 @@ from typing import Any
 
 from reconcilers.core.errors import one_line
 from reconcilers.core.model import Diagnostic
-from reconcilers.load import codes
+from reconcilers.load import codes, schema_paths
 from reconcilers.load.document import Document
 
 Path = tuple[str | int, ...]
 _KEYWORD_TYPES = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 _KEYWORD_TYPES |= {"object": "a mapping", "array": "a list", "null": "null"}
 _FORMATS = {
-    "date": "a date (YYYY-MM-DD)",
-    "date-time": "a time (2026-01-31T12:00:00Z)",
-    "ipv4": "an IPv4 address",
-    "ipv6": "an IPv6 address",
-    "uri": "a URL",
-    "hostname": "a host name",
-    "email": "an e-mail address",
-    "regex": "a regular expression",
+    "date": "date (YYYY-MM-DD)",
+    "date-time": "time (2026-01-31T12:00:00Z)",
+    "ipv4": "IPv4 address",
+    "ipv6": "IPv6 address",
+    "uri": "URL",
+    "hostname": "host name",
+    "email": "e-mail address",
+    "regex": "regular expression",
 }
 
 
@@ -36,7 +36,7 @@ def problems(document: Document, schema: Mapping[str, Any], error: Any) -> Itera
     kind = error.kind.name
     path: Path = tuple(error.instance_path)
     if kind in ("additionalProperties", "unevaluatedProperties"):
-        known = _known_keys(schema, error)
+        known = schema_paths.known_keys(schema, error)
         for key in error.kind.unexpected:
             span, end = document.key((*path, key))
             near = did_you_mean(key, known) or f"; allowed: {_listed(known)}"
@@ -44,7 +44,7 @@ def problems(document: Document, schema: Mapping[str, Any], error: Any) -> Itera
     elif kind in ("required", "dependentRequired"):
         span, end = document.parent(path)
         key = error.kind.property
-        example = _example(_property(schema, error, key))
+        example = _example(schema_paths.property_of(schema, error, key))
         step = f"; add `{key}: {example}`" if example else f"; add `{key}:`"
         reason = _circumstance(document, schema, error)
         yield codes.MISSING_KEY.at(span, f"`{key}` is missing{_in(path)}{reason}{step}", end=end)
@@ -66,7 +66,7 @@ def _simple(document: Document, schema: Mapping[str, Any], error: Any, path: Pat
     what = f"`{dotted(path)}`" if path else "the file"
     value = show(error.instance)
     reason = _circumstance(document, schema, error)
-    here = _subschema(schema, error.schema_path[:-1])
+    here = schema_paths.subschema(schema, error.schema_path[:-1])
     if kind == "falseSchema":
         span, end = document.key(path)
         message = f"{what} is not allowed{reason or ' here'}; remove it"
@@ -129,7 +129,7 @@ def _value_limit(error: Any, here: Any) -> str:
     if kind == "pattern":
         return f"which does not match {one_line(error.kind.pattern, 80)}{_hint(here)}"
     if kind == "format":
-        return f"which is no valid {_FORMATS.get(error.kind.format, error.kind.format).removeprefix('a ').removeprefix('an ')}"
+        return f"which is no valid {_FORMATS.get(error.kind.format, error.kind.format)}"
     if kind == "not":
         denied = error.kind.schema
         words = denied.get("enum") or ([denied["const"]] if "const" in denied else None)
@@ -172,78 +172,11 @@ class _Placed:
         self.schema_path = inner.schema_path
 
 
-def resolve(reference: str, root: Mapping[str, Any]) -> Any:
-    """A local reference (`#/$defs/port`); anything else is no concern of ours."""
-    return _subschema(root, reference.removeprefix("#/").split("/")) if reference.startswith("#/") else {}
-
-
-def _subschema(root: Mapping[str, Any], path: Sequence[str | int]) -> Any:
-    node: Any = root
-    for part in path:
-        if part == "$ref":
-            node = resolve(node["$ref"], root) if isinstance(node, dict) and "$ref" in node else node
-        elif isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and str(part).isdecimal() and int(part) < len(node):
-            node = node[int(part)]
-        else:
-            return {}
-    return node
-
-
-def _known_keys(schema: Mapping[str, Any], error: Any) -> list[str]:
-    node = _subschema(schema, error.schema_path[:-1])
-    return list(node.get("properties", {})) if isinstance(node, dict) else []
-
-
-def _property(schema: Mapping[str, Any], error: Any, key: str) -> Any:
-    """The description of a missing key: in the same schema, or where the object's own description has it."""
-    for cut in range(len(error.schema_path), -1, -1):
-        node = _subschema(schema, error.schema_path[:cut])
-        if isinstance(node, dict) and isinstance(node.get("properties"), dict) and key in node["properties"]:
-            return node["properties"][key]
-    return {}
-
-
 def _circumstance(document: Document, schema: Mapping[str, Any], error: Any) -> str:
     """` while type is virtual`: the values that made a condition (`if`) apply."""
-    found = ((where, _lookup(document.value, where)) for where in conditions(schema, error))
+    found = ((where, _lookup(document.value, where)) for where in schema_paths.conditions(schema, error))
     facts = [f"{dotted(where)} is {show(value)}" for where, value in found if value is not _ABSENT]
     return f" while {' and '.join(facts)}" if facts else ""
-
-
-def conditions(schema: Mapping[str, Any], error: Any) -> list[Path]:
-    """The fields on which it depends whether this violation is one."""
-    path = list(error.schema_path)
-    for cut in range(len(path) - 1, -1, -1):
-        if path[cut] not in ("then", "else"):
-            continue
-        owner = _subschema(schema, path[:cut])
-        if not isinstance(owner, dict) or "if" not in owner:
-            continue
-        return list(_condition_paths(owner["if"], _instance_base(path[:cut])))
-    return []
-
-
-def _instance_base(schema_path: Sequence[str | int]) -> Path:
-    base: list[str | int] = []
-    skip = False
-    for index, part in enumerate(schema_path):
-        if skip:
-            skip = False
-            continue
-        if part == "properties" and index + 1 < len(schema_path):
-            base.append(schema_path[index + 1])
-            skip = True
-    return tuple(base)
-
-
-def _condition_paths(condition: Any, base: Path) -> Iterator[Path]:
-    for key, inner in condition.get("properties", {}).items():
-        if isinstance(inner, dict) and "properties" in inner:
-            yield from _condition_paths(inner, (*base, key))
-        else:
-            yield (*base, key)
 
 
 _ABSENT = object()

@@ -24,10 +24,9 @@ def stem_is_name(name: str, span: Span, at: Span) -> Diagnostic | None:
     """The problem of an object whose name is not its file's stem."""
     folder, _, file = span.file.rpartition("/")
     stem = file.removesuffix(".yaml")
-    wanted = name.replace("-{project}", "").replace("{project}-", "")
-    if wanted == stem or not file.endswith(".yaml"):
+    if name == stem or not file.endswith(".yaml"):
         return None
-    message = f"name {name} is not the file's stem {stem}; rename the file to {folder}/{wanted}.yaml, or the object"
+    message = f"name {name} is not the file's stem {stem}; rename the file to {folder}/{name}.yaml, or the object"
     return STEM_TITLE.at(at, message)
 
 
@@ -150,8 +149,7 @@ STEM = Rule(
     STEM_TITLE.name,
     "an object has its file's name, and no two have one name",
     "One object per file, and the file is found by the object's name. Names and aliases of experiments are unique "
-    "together, compared as they appear in host names, where a dot is a dash. Each project has one environment. The "
-    "part {project} of a bucket's name is left out of its file's.",
+    "together, compared as they appear in host names, where a dot is a dash. Each project has one environment.",
     each=_stems,
     across=_positions,
 )
