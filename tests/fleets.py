@@ -340,7 +340,7 @@ def _files() -> dict[str, str]:
         ("embargo", "Data that is not public yet.", "enforced", _PRIVATE),
         ("mlab-reconciler", "Records, audit and locks of the reconcilers.", "enforced", _PRIVATE),
     ):
-        files[f"buckets/{stem}-{{project}}"] = _BUCKET.format(stem=stem, purpose=purpose, prevention=prevention) + rest
+        files[f"buckets/{stem}"] = _BUCKET.format(stem=stem, purpose=purpose, prevention=prevention) + rest
     return {f"config/{path}.yaml": text for path, text in files.items()}
 
 

@@ -24,9 +24,10 @@ def stem_is_name(name: str, span: Span, at: Span) -> Diagnostic | None:
     """The problem of an object whose name is not its file's stem."""
     folder, _, file = span.file.rpartition("/")
     stem = file.removesuffix(".yaml")
-    if name == stem or not file.endswith(".yaml"):
+    wanted = name.replace("-{project}", "").replace("{project}-", "")
+    if stem in (name, wanted) or not file.endswith(".yaml"):
         return None
-    message = f"name {name} is not the file's stem {stem}; rename the file to {folder}/{name}.yaml, or the object"
+    message = f"name {name} is not the file's stem {stem}; rename the file to {folder}/{wanted}.yaml, or the object"
     return STEM_TITLE.at(at, message)
 
 
@@ -149,7 +150,8 @@ STEM = Rule(
     STEM_TITLE.name,
     "an object has its file's name, and no two have one name",
     "One object per file, and the file is found by the object's name. Names and aliases of experiments are unique "
-    "together, compared as they appear in host names, where a dot is a dash. Each project has one environment.",
+    "together, compared as they appear in host names, where a dot is a dash. Each project has one environment. The "
+    "part {project} of a bucket's name may be left out of its file's.",
     each=_stems,
     across=_positions,
 )
