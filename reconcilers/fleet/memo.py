@@ -2,11 +2,16 @@
 
 Three environments and four targets each ask for the same derived values in one run. A fleet holds mappings and has no
 hash, so it is told apart by identity; the last fleet asked about is kept alive, no other.
+
+The results are thousands of small values that live as long as their fleet and hold no cycles. The collector is off
+while they are made: looking for cycles among them and all of the configuration trebles the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from reconcilers.fleet.model import Fleet
@@ -30,5 +35,17 @@ class OfFleet(Generic[T]):
             last = (fleet, {})
             self._last = last
         if key not in last[1]:
-            last[1][key] = self._function(fleet, key)
+            with _without_collector():
+                last[1][key] = self._function(fleet, key)
         return last[1][key]
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
