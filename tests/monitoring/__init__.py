@@ -1,0 +1,1 @@
+"""Prometheus and Alertmanager: what is rendered for them, and how it gets there."""
