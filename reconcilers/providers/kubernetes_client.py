@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ JSON_PATCH = "application/json-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 PAGE = 500
-CONNECT_S, READ_S = 5.0, 30.0
+CONNECT_S, READ_S, TOTAL_S = 5.0, 30.0, 90.0
+"""Limits: to connect, between two pieces of an answer, and for an answer as a whole."""
 CONNECTIONS = 16
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -133,15 +135,18 @@ class Client:
         data = None if body is None else json.dumps(body).encode()
         timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
         try:
-            response = pool.request(method, url, body=data, headers=headers, timeout=timeout, retries=False)
+            response = pool.request(
+                method, url, body=data, headers=headers, timeout=timeout, retries=False, preload_content=False
+            )
+            content = _read(response, time.monotonic() + TOTAL_S)
         except urllib3.exceptions.SSLError as error:
             raise Permanent(f"{configuration.host}: TLS: {one_line(str(error))}; check the kubeconfig's CA") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = one_line(str(getattr(error, "reason", error)))
             raise Temporary(f"{configuration.host}: cannot be reached: {reason}") from None
-        answer = Answer(response.status, response.headers, _json(response.data))
-        if answer.ok and not answer.body:
-            raise Temporary(f"{configuration.host}: {method} {path}: the answer is no JSON object")
+        answer = Answer(response.status, response.headers, _json(content))
+        if answer.ok and "kind" not in answer.body:  # a page of some gateway: it must not pass for an empty list
+            raise Temporary(f"{configuration.host}: {method} {path}: the answer is no object of Kubernetes")
         return answer
 
     def list_all(self, api: Api, *, label: str = "", namespace: str = "", metadata_only: bool = False) -> list[Any]:
@@ -166,6 +171,8 @@ class Client:
                 return []
             if not answer.ok:
                 raise answer.error(f"listing {api.plural}")
+            if not str(answer.body["kind"]).endswith("List"):
+                raise Temporary(f"listing {api.plural}: the answer is a {answer.body['kind']}, no list")
             version = f"{api.group}/{api.version}" if api.group else api.version
             items += [{**item, "apiVersion": version, "kind": api.kind} for item in answer.body.get("items") or []]
             token = (answer.body.get("metadata") or {}).get("continue")
@@ -232,6 +239,18 @@ def _connect(kubeconfig: Path | None, context: str | None) -> tuple[Any, Any]:
         what = one_line(str(error)) if isinstance(error, config.ConfigException) else type(error).__name__
         raise Permanent(f"{where}: not a usable kubeconfig: {what}") from None
     return configuration, pool
+
+
+def _read(response: Any, deadline: float) -> bytes:
+    """The whole body. A server that sends a byte now and then would otherwise hold us for ever."""
+    parts = []
+    while part := response.read1(1 << 20):
+        parts.append(part)
+        if time.monotonic() > deadline:
+            response.close()
+            raise TimeoutError(f"the answer is not complete after {TOTAL_S:.0f} s")
+    response.release_conn()
+    return b"".join(parts)
 
 
 def _json(data: bytes) -> Mapping[str, Any]:

@@ -102,10 +102,6 @@ def _stateful_set(live: Json, status: Mapping[str, Any]) -> Health:
     return CURRENT
 
 
-def _disruption_budget(live: Json, status: Mapping[str, Any]) -> Health:
-    return CURRENT if "observedGeneration" in status else _waiting("its controller has not seen it yet")
-
-
 def _conditions(live: Json, status: Mapping[str, Any]) -> Health:
     stalled = _condition(status, "Stalled")
     if stalled.get("status") == "True":
@@ -131,5 +127,4 @@ _RULES: Mapping[str, Callable[[Json, Mapping[str, Any]], Health]] = {
     "CustomResourceDefinition": _definition,
     "Deployment": _deployment,
     "StatefulSet": _stateful_set,
-    "PodDisruptionBudget": _disruption_budget,
 }

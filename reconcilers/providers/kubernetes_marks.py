@@ -35,9 +35,14 @@ def parent_name(scope: str) -> str:
 
 
 def set_id(scope: str) -> str:
-    """`applyset-` + base64url(SHA-256(`name.namespace.kind.group`)) without padding + `-v1`."""
-    text = f"{parent_name(scope)}.{HOME}.ConfigMap."
-    return f"applyset-{base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')}-v1"
+    """The label value of the scope's members."""
+    return applyset_id(parent_name(scope), HOME, "ConfigMap", "")
+
+
+def applyset_id(name: str, namespace: str, kind: str, group: str) -> str:
+    """KEP-3659: `applyset-` + base64url(SHA-256(`name.namespace.kind.group`)) without padding + `-v1`."""
+    digest = hashlib.sha256(f"{name}.{namespace}.{kind}.{group}".encode()).digest()
+    return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
 
 
 def split(identity: Id) -> tuple[str, str, str, str]:
