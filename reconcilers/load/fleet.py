@@ -19,7 +19,7 @@ from reconcilers.core.errors import ConfigError
 from reconcilers.core.model import Diagnostic, Span
 from reconcilers.fleet import rules
 from reconcilers.fleet.model import Entity, Environment, Experiment, Fleet, Site
-from reconcilers.fleet.rules.hostnames import stem_is_name
+from reconcilers.fleet.rules.hostnames import STEM_TITLE, stem_is_name
 from reconcilers.fleet.rules.rule import Absent
 from reconcilers.load import build, codes, parse, schema, source_files
 from reconcilers.load.document import Document
@@ -170,12 +170,16 @@ def _one(source: Source, root: Path, known: Mapping[str, schema.Schema], work: _
     if isinstance(document.value.get("name"), str):
         stem = stem_is_name(name, document.span(()), document.span(("name",)))
         problems += [stem] if stem else []
+    part = "routing" if kind == "AlertRouting" else source.folder
+    twin = work.objects.get(part, {}).get(name)
+    if twin is not None:
+        message = f"name {name} is already the one of {twin.span.file}; remove one of the files"
+        problems.append(STEM_TITLE.at(document.span(("name",)), message, related=((twin.span, "first one"),)))
     if problems or built is None:
         work.problems += problems
         work.fail(source.folder, source.stem, name, *_aliases(document))
         return
     work.documents[source.file] = document
-    part = "routing" if kind == "AlertRouting" else source.folder
     work.objects.setdefault(part, {})[name] = built
 
 
