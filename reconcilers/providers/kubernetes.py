@@ -23,14 +23,13 @@ from reconcilers.providers import kubernetes_health as health_rules
 from reconcilers.providers import kubernetes_lease as lease
 from reconcilers.providers import kubernetes_marks as marks
 from reconcilers.providers.kubernetes_client import JSON_PATCH, Answer, Client
-from reconcilers.providers.kubernetes_live import MUST_BE_NEW, THREADS, Live, secretive, terminating
+from reconcilers.providers.kubernetes_live import CLIENT_SIDE, MUST_BE_NEW, THREADS, Live, secretive, terminating
 
 GONE_S = 60.0
 TRIES = 5
 """How often a write is repeated because a status writer moved the object's version in between."""
 IRREVERSIBLE = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim")
 RESTARTS_PODS = ("DaemonSet", "Deployment", "StatefulSet")
-OLD_MANAGER = "kubectl-client-side-apply"
 
 
 class Kubernetes:
@@ -157,8 +156,8 @@ class Kubernetes:
             held = self._live.finding(change.id).held
             if held and change.action is not Action.ADOPT:
                 raise Conflict(f"{change.id}: {held}")
-            if change.action is Action.ADOPT and self._migrate(live):
-                continue
+            if change.action is Action.ADOPT:
+                live = self._migrated(live)
             answer = self._live.patch(body, force=True, version=live["metadata"]["resourceVersion"])
             if answer.status != 409:
                 _require(answer, change.desired)
@@ -175,15 +174,14 @@ class Kubernetes:
             raise Conflict(f"{change.id}: it changed since it was observed")
         return live
 
-    def _migrate(self, live: Json) -> bool:
+    def _migrated(self, live: dict[str, Any]) -> dict[str, Any]:
         """Make ours what client-side `kubectl apply` owned: fields that git leaves out would stay forever."""
         entries = live["metadata"].get("managedFields") or []
-        old = [e for e in entries if e.get("manager") == OLD_MANAGER and not e.get("subresource")]
-        if not old or any(e.get("manager") == fields.MANAGER for e in entries):
-            return False
+        old = [e for e in entries if e.get("manager") == CLIENT_SIDE and not e.get("subresource")]
+        if not old or fields.owned(live):
+            return live
         ours = {**old[0], "manager": fields.MANAGER, "operation": "Apply"}
-        self._rewrite(live, [ours if e is old[0] else e for e in entries], {})
-        return True
+        return self._rewrite(live, [ours if e is old[0] else e for e in entries], {})
 
     def _forget(self, change: Change) -> None:
         """Leave the object as it is, without our marks and without our ownership of its fields."""
@@ -195,7 +193,7 @@ class Kubernetes:
         labels = {k: v for k, v in (live["metadata"].get("labels") or {}).items() if k != marks.PART_OF}
         self._rewrite(live, entries or [{}], {"annotations": notes, "labels": labels})
 
-    def _rewrite(self, live: Json, entries: Sequence[Json], more: Json) -> None:
+    def _rewrite(self, live: Json, entries: Sequence[Json], more: Json) -> dict[str, Any]:
         steps: list[Any] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
             *({"op": "replace", "path": f"/metadata/{key}", "value": value} for key, value in more.items()),
@@ -207,6 +205,7 @@ class Kubernetes:
             raise Conflict(f"{identity}: it changed since it was observed")
         if not answer.ok:
             raise answer.error(str(identity))
+        return dict(answer.body)
 
     def _delete(self, change: Change, *, wait: bool = False) -> None:
         """Delete exactly the object that was planned; status writers may move its version meanwhile."""

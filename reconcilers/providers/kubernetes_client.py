@@ -73,6 +73,11 @@ class Answer:
         causes = self.causes()
         return self.status == 409 and bool(causes) and all(c.get("reason") == "FieldManagerConflict" for c in causes)
 
+    def is_refusal(self) -> bool:
+        """True if the object itself is at fault. A field that no schema knows makes an apply answer 500."""
+        unknown = self.status == 500 and "field not declared in schema" in str(self.body.get("message"))
+        return self.status in (400, 422) or unknown
+
     def server_time(self) -> datetime:
         """The server's clock, so that leases do not depend on ours; ours only if the server sends no date."""
         date = self.headers.get("Date")
@@ -87,7 +92,7 @@ class Answer:
         if self.status in (409, 412):
             return Conflict(text)
         terminating = any(c.get("reason") == "NamespaceTerminating" for c in self.causes())
-        if self.status in TRY_AGAIN or terminating:
+        if terminating or (self.status in TRY_AGAIN and not self.is_refusal()):
             return Temporary(text, _retry_after_s(self.headers.get("Retry-After")))
         return Permanent(text)
 
@@ -221,6 +226,7 @@ class Client:
 
 
 def _connect(kubeconfig: Path | None, context: str | None) -> tuple[Any, Any]:
+    import yaml
     from kubernetes import client, config
 
     configuration = client.Configuration()
@@ -234,7 +240,7 @@ def _connect(kubeconfig: Path | None, context: str | None) -> tuple[Any, Any]:
                 str(kubeconfig), context, client_configuration=configuration, persist_config=False
             )
         pool = client.ApiClient(configuration).rest_client.pool_manager
-    except (config.ConfigException, OSError, ValueError, TypeError) as error:
+    except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
         # The parser's words may quote the file, which holds keys: name the file and the kind of error only.
         what = one_line(str(error)) if isinstance(error, config.ConfigException) else type(error).__name__
         raise Permanent(f"{where}: not a usable kubeconfig: {what}") from None

@@ -17,10 +17,10 @@ MANAGER = "mlab-reconciler"
 Tree = Mapping[str, Any]
 
 
-def owned(live: Mapping[str, Any], manager: str = MANAGER) -> Tree:
+def owned(live: Mapping[str, Any], manager: str = MANAGER, operation: str = "Apply") -> Tree:
     """The tree of what the manager last applied and still owns."""
     entries = live["metadata"].get("managedFields") or []
-    mine = (e for e in entries if e.get("manager") == manager and e.get("operation") == "Apply")
+    mine = (e for e in entries if e.get("manager") == manager and e.get("operation") == operation)
     return merged(e.get("fieldsV1") or {} for e in mine if not e.get("subresource"))
 
 
@@ -38,33 +38,41 @@ def merged(trees: Iterable[Tree]) -> Tree:
     return out
 
 
-def view(desired: Any, live: Any, mine: Tree | None, form: Tree) -> Any:
-    """The live value where git wants a value or where we own one; `desired` None: only what we own."""
+def view(desired: Any, live: Any, mine: Tree | None, form: Tree | None) -> Any:
+    """The live value where git wants a value or where we own one; `desired` None: only what we own.
+
+    `form` {} means that somebody owns the value whole, None that nobody owns any of it.
+    """
     if isinstance(live, dict) and (desired is None or isinstance(desired, dict)):
         if desired is None and not mine:
             return live
         return _view_map(desired or {}, live, mine or {}, form)
     if isinstance(live, list) and (desired is None or isinstance(desired, list)):
-        if any(key.startswith("k:") for key in form):
+        if form and any(key.startswith("k:") for key in form):
             return _view_items(desired or [], live, mine or {}, form)
-        if any(key.startswith("v:") for key in form):
+        if form and any(key.startswith("v:") for key in form):
             wanted = [*(desired or []), *(json.loads(key[2:]) for key in mine or {} if key.startswith("v:"))]
             return [item for item in live if item in wanted]
     return live
 
 
-def _view_map(desired: Mapping[str, Any], live: Mapping[str, Any], mine: Tree, form: Tree) -> dict[str, Any]:
-    atomic = not form and bool(desired)
+def _view_map(desired: Mapping[str, Any], live: Mapping[str, Any], mine: Tree, form: Tree | None) -> dict[str, Any]:
+    atomic = form == {} and bool(desired)
     out = {}
     for key, value in live.items():
         node = mine.get("f:" + key)
         if key in desired:
-            out[key] = view(desired[key], value, node, form.get("f:" + key) or {})
+            out[key] = view(desired[key], value, node, below(form, "f:" + key))
         elif node is not None:
-            out[key] = view(None, value, node, form.get("f:" + key) or {})
+            out[key] = view(None, value, node, below(form, "f:" + key))
         elif atomic:
             out[key] = value
     return out
+
+
+def below(tree: Tree | None, key: str) -> Tree | None:
+    """A node's child; what lies inside a value that is owned whole is owned whole."""
+    return tree and tree.get(key) if tree != {} else {}
 
 
 def _view_items(desired: list[Any], live: list[Any], mine: Tree, form: Tree) -> list[Any]:
@@ -73,9 +81,9 @@ def _view_items(desired: list[Any], live: list[Any], mine: Tree, form: Tree) -> 
     for index, item in enumerate(live):
         key, wanted = pairs[index]
         if wanted is not None:
-            out.append(view(desired[wanted], item, mine.get(key), form.get(key) or {}))
+            out.append(view(desired[wanted], item, mine.get(key), form.get(key)))
         elif key in mine:
-            out.append(view(None, item, mine[key], form.get(key) or {}))
+            out.append(view(None, item, mine[key], form.get(key)))
     return out
 
 
@@ -104,7 +112,7 @@ def _agrees(item: Any, fields: Mapping[str, Any], *, strict: bool) -> bool:
     return all(item[name] == value if name in item else not strict for name, value in fields.items())
 
 
-def holds(desired: Any, live: Any, mine: Tree | None, form: Tree) -> bool:
+def holds(desired: Any, live: Any, mine: Tree | None, form: Tree | None) -> bool:
     """True if everything that was applied is there still: the test that costs no request.
 
     Only good while git wants what was last applied. Defaults beside our fields pass; so they do inside an atomic
@@ -113,22 +121,21 @@ def holds(desired: Any, live: Any, mine: Tree | None, form: Tree) -> bool:
     if isinstance(desired, dict):
         if not isinstance(live, dict):
             return False
-        if not form and mine is None:
+        if form == {} and mine is None:
             return desired == live
         return all(
-            key in live
-            and holds(value, live[key], (mine or {}).get("f:" + key) if form else mine, form.get("f:" + key) or {})
+            key in live and holds(value, live[key], below(mine, "f:" + key), below(form, "f:" + key))
             for key, value in desired.items()
         )
-    if isinstance(desired, list) and isinstance(live, list) and any(key.startswith("k:") for key in form):
+    if isinstance(desired, list) and isinstance(live, list) and form and any(key.startswith("k:") for key in form):
         pairs = matches(desired, live, form)
         order = [index for _, index in pairs if index is not None]
         return order == list(range(len(desired))) and all(
-            holds(desired[index], item, None if mine is None else mine.get(key), form.get(key) or {})
+            holds(desired[index], item, below(mine, key), form.get(key))
             for item, (key, index) in zip(live, pairs, strict=True)
             if index is not None
         )
-    if isinstance(desired, list) and isinstance(live, list) and any(key.startswith("v:") for key in form):
+    if isinstance(desired, list) and isinstance(live, list) and form and any(key.startswith("v:") for key in form):
         return all(item in live for item in desired)
     return same(desired, live)
 

@@ -26,6 +26,7 @@ FEW = 8
 """Up to so many missing names of a kind are asked for one by one; above, one list of names tells which exist."""
 MUST_BE_NEW = "1"
 """A resourceVersion that no live object has: an apply with it creates, or conflicts with what is there."""
+CLIENT_SIDE = "kubectl-client-side-apply"
 CONFIG_MAPS = Api("", "v1", "ConfigMap", "configmaps", True)
 _IMMUTABLE = re.compile(r"immutable|cannot change|may not be changed|updates to \w+ spec", re.IGNORECASE)
 _MANAGER = re.compile(r'conflict with "([^"]*)"')
@@ -148,7 +149,7 @@ class Live:
         """True if what is wanted was applied by us and is there still."""
         if marks.notes_of(live).get(marks.DIGEST) != canonical.sha256(wanted):
             return False
-        return fields.holds(wanted, live, marks.without_marks(fields.owned(live)), fields.shape(live))
+        return fields.holds(wanted, live, marks.without_marks(fields.owned(live)), fields.shape(live) or None)
 
     def _api(self, kind: str, version: str = "") -> Api | None:
         name, _, group = kind.partition(".")
@@ -163,7 +164,7 @@ class Live:
     def _compared(
         self, resource: Resource, wanted: Json, live: Json, finding: Finding
     ) -> tuple[dict[str, Any], Finding, str]:
-        seen, note = _seen(wanted, live), ""
+        seen, note = _seen(wanted, live, adopted=resource.adopt and not fields.owned(live)), ""
         secret = secretive(resource)
         result = self.patch(wanted, dry=True)
         if result.is_field_conflict():
@@ -180,7 +181,7 @@ class Live:
         words = str(result.error("the server refuses it", secret=secret))
         if result.status == 422 and any(_IMMUTABLE.search(str(c.get("message"))) for c in result.causes()):
             return seen, replace(finding, immutable=words), note
-        if result.status in (400, 422):
+        if result.is_refusal():
             return seen, replace(finding, invalid=words), note
         if result.status == 409:  # replaced or deleted since it was listed; the write will find out
             return seen, finding, note
@@ -197,9 +198,10 @@ def secretive(resource: Resource) -> bool:
     return bool(resource.sensitive) or resource.id.kind == "Secret"
 
 
-def _seen(wanted: Json, live: Json) -> dict[str, Any]:
-    mine = marks.without_marks(fields.owned(live))
-    return dict(fields.view(wanted, marks.unmarked(live), mine, fields.shape(live)))
+def _seen(wanted: Json, live: Json, *, adopted: bool = False) -> dict[str, Any]:
+    """The live object through our eyes; of one to be adopted, what client-side apply owned will be ours too."""
+    mine = fields.owned(live, CLIENT_SIDE, "Update") if adopted else fields.owned(live)
+    return dict(fields.view(wanted, marks.unmarked(live), marks.without_marks(mine), fields.shape(live) or None))
 
 
 def _holders(result: Answer, names: Collection[str]) -> str:

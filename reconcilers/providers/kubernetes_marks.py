@@ -19,6 +19,8 @@ from reconcilers.providers import kubernetes_fields as fields
 PREFIX = "mlab.io/"
 OWNER, ENV, SCOPE, SOURCE, COMMIT = (PREFIX + word for word in ("owner", "env", "scope", "source", "commit"))
 IDENTITY, DIGEST, FIELDS, PROTECT = (PREFIX + word for word in ("id", "desired-sha256", "fields", "protect"))
+DESCRIBING = frozenset({OWNER, ENV, SCOPE, SOURCE, COMMIT, IDENTITY, DIGEST, FIELDS})
+"""Annotations that describe our last write; what git wants is compared without them."""
 PART_OF = "applyset.kubernetes.io/part-of"
 SET_ID = "applyset.kubernetes.io/id"
 TOOLING = "applyset.kubernetes.io/tooling"
@@ -108,10 +110,9 @@ def notes_of(live: Json) -> Mapping[str, str]:
 
 
 def unmarked(live: Json) -> dict[str, Any]:
-    """The live object without the annotations that only describe our last write."""
-    described = {OWNER, ENV, SCOPE, SOURCE, COMMIT, IDENTITY, DIGEST, FIELDS}
+    """The live object without those annotations."""
     meta = dict(live["metadata"])
-    notes = {key: value for key, value in notes_of(live).items() if key not in described}
+    notes = {key: value for key, value in notes_of(live).items() if key not in DESCRIBING}
     meta.pop("annotations", None)
     if notes:
         meta["annotations"] = notes
@@ -119,9 +120,9 @@ def unmarked(live: Json) -> dict[str, Any]:
 
 
 def without_marks(trees: fields.Tree) -> fields.Tree:
-    """Our field tree without those annotations: they are ours, but git does not speak of them."""
+    """Our field tree without those annotations."""
     meta = dict(trees.get("f:metadata") or {})
-    notes = {k: v for k, v in (meta.get("f:annotations") or {}).items() if not k.startswith("f:" + PREFIX)}
+    notes = {k: v for k, v in (meta.get("f:annotations") or {}).items() if k.removeprefix("f:") not in DESCRIBING}
     if any(key != "." for key in notes):
         meta["f:annotations"] = notes
     else:

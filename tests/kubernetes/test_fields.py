@@ -8,7 +8,7 @@ import pytest
 
 from reconcilers.providers import kubernetes_fields as fields
 
-OURS = {
+OURS: dict[str, Any] = {
     "f:spec": {
         "f:containers": {
             'k:{"name":"main"}': {
@@ -22,7 +22,9 @@ OURS = {
         "f:finalizers": {'v:"a"': {}},
     }
 }
-THEIRS = {"f:spec": {"f:containers": {'k:{"name":"injected"}': {".": {}, "f:name": {}}}, "f:paused": {}}}
+THEIRS: dict[str, Any] = {
+    "f:spec": {"f:containers": {'k:{"name":"injected"}': {".": {}, "f:name": {}}}, "f:paused": {}}
+}
 FORM = fields.merged([OURS, THEIRS])
 
 
@@ -67,13 +69,15 @@ def test_a_container_that_git_dropped_but_we_own_is_seen_and_an_injected_one_is_
 def test_a_value_that_someone_else_changed_is_seen_though_we_own_it_no_more() -> None:
     changed = live()
     changed["spec"]["containers"][1]["image"] = "evil:1"
-    without = {"f:spec": {"f:containers": {'k:{"name":"main"}': {".": {}, "f:name": {}}}}}
+    without: dict[str, Any] = {"f:spec": {"f:containers": {'k:{"name":"main"}': {".": {}, "f:name": {}}}}}
     assert not fields.holds(desired(), changed, without, FORM)
     assert fields.view(desired(), changed, without, FORM)["spec"]["containers"][0]["image"] == "evil:1"
 
 
 def test_a_key_that_someone_added_to_an_atomic_map_is_seen() -> None:
-    without = {"f:spec": {key: value for key, value in OURS["f:spec"].items() if key != "f:nodeSelector"}}
+    without: dict[str, Any] = {
+        "f:spec": {key: value for key, value in OURS["f:spec"].items() if key != "f:nodeSelector"}
+    }
     assert not fields.holds(desired(), live(nodeSelector={"a": "b", "c": "d"}), without, FORM)
     assert fields.view(desired(), live(nodeSelector={"a": "b", "c": "d"}), without, FORM)["spec"]["nodeSelector"] == {
         "a": "b",
@@ -82,14 +86,17 @@ def test_a_key_that_someone_added_to_an_atomic_map_is_seen() -> None:
 
 
 def test_a_changed_order_of_our_containers_is_seen() -> None:
-    form = {"f:containers": {'k:{"name":"one"}': {}, 'k:{"name":"two"}': {}}}
+    form: dict[str, Any] = {"f:containers": {'k:{"name":"one"}': {}, 'k:{"name":"two"}': {}}}
     one, two = {"name": "one"}, {"name": "two"}
     assert fields.holds({"containers": [one, two]}, {"containers": [one, two]}, form, form)
     assert not fields.holds({"containers": [one, two]}, {"containers": [two, one]}, form, form)
 
 
 def test_items_whose_key_the_server_defaults_find_their_counterpart() -> None:
-    form = {'k:{"containerPort":53,"protocol":"TCP"}': {}, 'k:{"containerPort":53,"protocol":"UDP"}': {}}
+    form: dict[str, Any] = {
+        'k:{"containerPort":53,"protocol":"TCP"}': {},
+        'k:{"containerPort":53,"protocol":"UDP"}': {},
+    }
     wanted = [{"containerPort": 53}, {"containerPort": 53, "protocol": "UDP"}]
     there = [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"}]
     assert [index for _, index in fields.matches(wanted, there, form)] == [1, 0]
