@@ -83,6 +83,8 @@ def _block(text: str, node: Node, keys: list[str]) -> str:
         above, body = pieces[key]
         if inside_item and position == 0:
             body = [dash + body[0][column:], *body[1:]]
+            margin = dash[: len(dash) - len(dash.lstrip())]
+            above = [margin + line.lstrip() for line in above]
         moved += [*above, *body]
     return "\n".join([*lines[:top], *moved, *lines[ends[-1] :]])
 

@@ -90,7 +90,7 @@ def _line(root: Path, span: Span) -> str:
 
 
 def _underlined(source: str, problem: Diagnostic) -> list[str]:
-    column = max(problem.span.column, 1)
+    column = min(max(problem.span.column, 1), len(source) + 1)
     end_line, end_column = problem.end
     if end_line == problem.span.line and end_column > column:
         width = end_column - column
