@@ -41,10 +41,7 @@ class Api:
 
     def upload(self, bucket: str, resource: Mapping[str, Any], content: bytes, query: Mapping[str, Any]) -> Any:
         """Create or replace an object under the precondition in `query`; the server checks the CRC32C."""
-        from google.api_core.retry import Retry  # noqa: F401 - the client needs it loaded before its first upload
-
-        client = self._connected()
-        blob = client.bucket(bucket).blob(resource["name"])
+        blob = self._connected().bucket(bucket).blob(resource["name"])
         blob.cache_control, blob.metadata = resource.get("cacheControl"), resource.get("metadata")
         try:
             blob.upload_from_string(
@@ -87,14 +84,18 @@ class Api:
     def _connected(self) -> Any:
         if self._client is None:
             from google.auth.credentials import AnonymousCredentials
+            from google.auth.exceptions import GoogleAuthError
             from google.cloud import storage
 
             endpoint = self._where.get("endpoint")
-            self._client = storage.Client(
-                project=self.project,
-                credentials=AnonymousCredentials() if self._where.get("anonymous") else None,  # type: ignore[no-untyped-call]
-                client_options={"api_endpoint": endpoint} if endpoint else None,
-            )
+            try:
+                self._client = storage.Client(
+                    project=self.project,
+                    credentials=AnonymousCredentials() if self._where.get("anonymous") else None,  # type: ignore[no-untyped-call]
+                    client_options={"api_endpoint": endpoint} if endpoint else None,
+                )
+            except GoogleAuthError as error:
+                raise Permanent(f"no credentials for the buckets of {self.project}: {one_line(str(error), 160)}") from error
         return self._client
 
 

@@ -44,7 +44,10 @@ def covers(live: Any, said: Any) -> bool:
     if isinstance(said, Mapping):
         if not isinstance(live, Mapping):
             return not said and live is None
-        return all(covers(live.get(key), value) for key, value in said.items())
+        return all(
+            _same_set(live.get(key), value) if key in _UNORDERED else covers(live.get(key), value)
+            for key, value in said.items()
+        )
     if isinstance(said, list):
         if not said:
             return not live
@@ -52,6 +55,16 @@ def covers(live: Any, said: Any) -> bool:
     if live is None:
         return not said  # printers leave out what is empty or false
     return _same(live, said)
+
+
+# Alertmanager prints these sorted, whatever the order in the file.
+_UNORDERED = frozenset({"matchers", "source_matchers", "target_matchers", "equal"})
+
+
+def _same_set(live: Any, said: Any) -> bool:
+    return sorted(_label_matchers(str(item)) for item in live or ()) == sorted(
+        _label_matchers(str(item)) for item in said or ()
+    )
 
 
 def _same(live: Any, said: Any) -> bool:
