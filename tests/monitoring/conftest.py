@@ -33,7 +33,7 @@ def embedded(fleet: Fleet) -> dict[str, Environment]:
     """The environments as a platform on one machine patches them."""
     urls = {"prometheus_url": "http://127.0.0.1:9090", "alertmanager_url": "http://127.0.0.1:9093"}
     patch = {"targets": {"monitoring": urls}, "monitoring": EMBEDDED}
-    overlay = {"environments": {name: patch for name in fleet.environments}}
+    overlay = {"environments": dict.fromkeys(fleet.environments, patch)}
     return dict(loading.load(CHECKOUT, overlay=overlay).fleet.environments)
 
 
