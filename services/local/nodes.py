@@ -106,7 +106,7 @@ class Cluster:
         selector = quote(",".join(f"{key}={value}" for key, value in machine_nodes.NODE_SELECTOR.items()))
         answer = self._connection().request("GET", f"/api/v1/nodes?labelSelector={selector}", accept=METADATA_ONLY)
         self._expect(answer, "nodes", 200)
-        return {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in answer.json()["items"]}
+        return {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in answer.json()["items"] or ()}
 
     def create(self, node: dict[str, Any]) -> None:
         """Register; a node that is there already is fine."""
