@@ -81,8 +81,15 @@ function(params)
       { name: 'nftables', configMap: { name: p.experiment + '-nftables', defaultMode: 420 } },
       proxies.access,
     ]
-    + [{ name: name, secret: { secretName: name, defaultMode: 420 } } for name in beside.credentials]
+    + [
+      { name: name, secret: { secretName: beside.credentials[name], defaultMode: 420 } }
+      for name in std.objectFields(beside.credentials)
+      if !std.member(declared, name)
+    ]
     + [volumes.declared(p.experiment, volume) for volume in p.volumes];
+
+  local absent = std.setDiff(mounted, std.set([volume.name for volume in available]));
+  assert absent == [] : 'component pod: parameter volumes of %s: %s is mounted and not declared' % [placement.name, std.join(', ', absent)];
 
   local networkOf(name) = if p.namespace == 'default' then name else 'default/' + name;
   {

@@ -178,5 +178,7 @@ function(params)
     after: (if p.sidecars.heartbeat then [all.heartbeat] else [])
            + (if p.sidecars.revtr then [all['revtr-sidecar']] else [])
            + (if p.sidecars.access then [all.access] else []),
-    credentials: (if p.sidecars.measurement then ['uuid-annotator-credentials', 'pusher-credentials'] else []),
+    // Volumes that these mount, by the Secret behind each.
+    credentials: (if p.sidecars.measurement then { 'uuid-annotator-credentials': 'uuid-annotator-credentials', 'pusher-credentials': 'pusher-credentials' } else {})
+                 + (if p.sidecars.access then { tls: 'measurement-lab-org-tls', 'verify-keys': 'locate-verify-keys' } else {}),
   }
