@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from reconcilers.load import codes, defaults, schema_paths, wording
 from reconcilers.load.document import Document
 from reconcilers.load.source_files import FOLDERS
 
+MAX_PROBLEMS = 100
 FOLDER_OF = {kind: folder for folder, kinds in FOLDERS.items() for kind in kinds}
 
 
@@ -91,16 +93,16 @@ def kind_of(document: Document, folder: str) -> tuple[str, Diagnostic | None]:
 
 
 def validate(document: Document, schema: Schema) -> list[Diagnostic]:
-    """Every violation, in file order; one per place and message."""
+    """Every violation, in file order; one per place and message, and of a generated mess only the first hundred."""
     if schema.validator.is_valid(document.value):
         return []
     found: dict[tuple[object, str, str], Diagnostic] = {}
-    errors = list(schema.validator.iter_errors(document.value))
+    errors = list(islice(schema.validator.iter_errors(document.value), MAX_PROBLEMS))
     wrong = {tuple(error.instance_path) for error in errors if not schema_paths.conditions(schema.data, error)}
     for error in errors:
         if any(where in wrong for where in schema_paths.conditions(schema.data, error)):
             continue
-        for problem in wording.problems(document, schema.data, error):
+        for problem in islice(wording.problems(document, schema.data, error), MAX_PROBLEMS - len(found)):
             found.setdefault((problem.span, problem.code, problem.message), problem)
     return _without_consequences(sorted(found.values(), key=lambda problem: (problem.span, problem.code)))
 
