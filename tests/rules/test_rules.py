@@ -350,7 +350,7 @@ def test_two_experiments_with_one_index_are_told_with_the_free_ones() -> None:
     found: list[Diagnostic] = [
         problem for problem in rules.check_across(fleet(experiments=made)) if problem.code == "E01"
     ]
-    assert [problem.hint for problem in found] == ["free: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"]
+    assert [problem.hint for problem in found] == ["free indexes: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"]
 
 
 @pytest.mark.parametrize(("index", "count"), [(1, 0), (12, 0), (13, 1), (0, 1)])

@@ -29,7 +29,7 @@ def _unique(fleet: Fleet, absent: Absent) -> Iterator[Diagnostic]:
         if index in first:
             owner, where = first[index]
             free = "" if absent.any("experiments") else ", ".join(map(str, _free(fleet))) or "none is free"
-            hint = f"free: {free}" if free else ""
+            hint = f"free indexes: {free}" if free else ""
             message = (
                 f"index {index} of {experiment.name} is already {owner}'s; choose another one, or make it an alias"
             )
