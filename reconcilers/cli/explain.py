@@ -23,5 +23,5 @@ def run(given: argparse.Namespace) -> int:
         return Exit.OK
     fleet = loading.load(root_of(given)).fleet
     found = explaining.explain(given.rule, fleet)
-    print(json.dumps(found.as_json(), indent=1) if given.json else "\n".join(found.lines()))
+    print(json.dumps(found.as_json(), indent=1) if given.json else found.text())
     return Exit.OK

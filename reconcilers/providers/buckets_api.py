@@ -95,7 +95,8 @@ class Api:
                     client_options={"api_endpoint": endpoint} if endpoint else None,
                 )
             except GoogleAuthError as error:
-                raise Permanent(f"no credentials for the buckets of {self.project}: {one_line(str(error), 160)}") from error
+                why = one_line(str(error), 160)
+                raise Permanent(f"no credentials for the buckets of {self.project}: {why}") from error
         return self._client
 
 

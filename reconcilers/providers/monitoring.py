@@ -13,23 +13,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from reconcilers.core.errors import Conflict, MlabError, Permanent, one_line
+from reconcilers.core.errors import Conflict, MlabError, Permanent, Refused, one_line
 from reconcilers.core.model import Action, Change, Health, HealthState, Id, Json, Observed, Resource, Risk
 from reconcilers.core.provider import Capabilities, Context, Holder, Lock
 from reconcilers.fleet.model import Environment
 from reconcilers.providers import monitoring_files as files
-from reconcilers.providers import monitoring_live as live
 from reconcilers.providers import monitoring_lock as locks
-from reconcilers.providers.monitoring_checks import ALERTMANAGER, PROMETHEUS, Checks
-from reconcilers.providers.monitoring_servers import Alertmanager, Prometheus, Servers
+from reconcilers.providers.monitoring_checks import Checks
+from reconcilers.providers.monitoring_servers import Servers
+from reconcilers.providers.monitoring_state import TARGETS, State
 
 RULES = "prometheus/rules/"
-TARGETS = "prometheus/targets/"
 MAX_TARGET_LOSS = 0.10
 """A target file that loses more of its targets silences alerts: it counts as a deletion."""
 PROOF_S = 15.0
@@ -138,6 +136,8 @@ class Monitoring:
             context.fault("monitoring/reload/after")
             self._prove(contents, before, read_errors)
             self._forget({n for n, content in contents.items() if content is None} | kept, context)
+        except Refused:
+            raise  # the lock is lost: another run may be writing, and finds the journal
         except MlabError as error:
             raise self._restored(journal, error) from error
         context.fault("monitoring/finish/before")
@@ -160,8 +160,8 @@ class Monitoring:
         """Close the HTTP connections."""
         self._servers.close()
 
-    def _state(self) -> _State:
-        return _State(self._directory, self._servers, self._servers.prometheus(), self._servers.alertmanager())
+    def _state(self) -> State:
+        return State(self._directory, self._servers, self._servers.prometheus(), self._servers.alertmanager())
 
     def _require_observed(self, changes: Sequence[Change], contents: files.Contents) -> None:
         """Nothing moved since the plan was made, or it moved to where we go."""
@@ -203,7 +203,7 @@ class Monitoring:
         files.store_index(self._directory, index)
         context.fault("monitoring/index/after")
 
-    def _prove(self, contents: files.Contents, before: _State, read_errors: float) -> None:
+    def _prove(self, contents: files.Contents, before: State, read_errors: float) -> None:
         """Wait until both servers say that they run on what was written; what is missing then is the error."""
         deadline = time.monotonic() + PROOF_S
         while True:
@@ -229,62 +229,6 @@ class Monitoring:
             return type(error)(text)
         files.finish(self._directory)
         return type(error)(f"{one_line(str(error), 400)}; the former files are back and loaded")
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """Both servers at one moment, compared with the directory."""
-
-    directory: Path
-    servers: Servers
-    prometheus: Prometheus
-    alertmanager: Alertmanager
-
-    def loaded(self, name: str) -> bool:
-        """Whether the server that reads this file runs on its present content."""
-        if name.startswith("alertmanager/"):
-            return self._alertmanager(name)
-        if name.startswith(TARGETS):
-            return True
-        running = self.prometheus
-        if not running.reload_ok or files.changed_at(self.directory, name) > running.reloaded:
-            return False
-        document = live.parse(files.read(self.directory, name) or b"")
-        if name == PROMETHEUS:
-            return live.covers(running.config, document)
-        groups = next((found for file, found in running.groups.items() if file.endswith(f"/{name}")), ())
-        return live.same_groups(groups, document, self.servers.formatted, self._evaluation_interval_s())
-
-    def unproved(self, names: Collection[str], before: _State) -> str:
-        """What is still missing to believe a batch, or the empty text."""
-        for new, old, url in (
-            (self.prometheus, before.prometheus, self.servers.prometheus_url),
-            (self.alertmanager, before.alertmanager, self.servers.alertmanager_url),
-        ):
-            if not new.reload_ok:
-                return f"{url}: the last reload was not successful"
-            if new.reloaded <= old.reloaded:
-                return f"{url}: there was no reload"
-        for name in sorted(names):
-            if not self.loaded(name):
-                return f"{self.directory / name}: the server does not run on this file"
-        return ""
-
-    def _alertmanager(self, name: str) -> bool:
-        running = self.alertmanager
-        if not running.reload_ok:
-            return False
-        content = files.read(self.directory, name) or b""
-        if name != ALERTMANAGER:
-            return files.changed_at(self.directory, name) <= running.reloaded  # a template: no copy to compare with
-        if running.config_hash is not None and running.config_hash != live.alertmanager_hash(content):
-            return False
-        return live.covers(running.config, live.parse(content))
-
-    def _evaluation_interval_s(self) -> float:
-        config: Any = self.prometheus.config
-        interval = config.get("global", {}).get("evaluation_interval", "1m") if isinstance(config, Mapping) else "1m"
-        return (live.duration_ms(str(interval)) or 60_000) / 1000
 
 
 def _wanted(change: Change) -> bytes | None:

@@ -14,8 +14,8 @@ TIMEOUT_S = 120.0
 PROMETHEUS = "prometheus/prometheus.yml"
 ALERTMANAGER = "alertmanager/alertmanager.yml"
 
-_NOISE = re.compile(r"^(?:Checking .*|SUCCESS.*|Found:.*|level=.*|- .*|\s*)$")
-_PREFIX = re.compile(r"^\s*(?:FAILED:|amtool: error:)\s*")
+_FAILED = re.compile(r"(?:^|\s)FAILED:\s*(.*)$")
+_NOISE = re.compile(r"^(?:Checking .*|.*SUCCESS.*|Found:.*|level=.*|\s*- .*|amtool: error: .*|\s*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,18 @@ def _run(command: list[str], stage: Path) -> None:
 
 
 def first_error(*outputs: str) -> str:
-    """The first line that says what is wrong; the programs put it after `FAILED:`, or on the line below that."""
+    """The first line that says what is wrong: after `FAILED:`, or below it; one that ends in a colon needs the next."""
     lines = [line for output in outputs for line in output.splitlines()]
     for number, line in enumerate(lines):
-        if _PREFIX.match(line):
-            rest = [_PREFIX.sub("", line), *lines[number + 1 :]]
-            return one_line(next((text for text in rest if text.strip()), "it failed and did not say why"))
-    return one_line(next((line for line in lines if not _NOISE.match(line)), "it failed and did not say why"))
+        failed = _FAILED.search(line)
+        if failed is not None:
+            return _sentence([failed[1], *lines[number + 1 :]])
+    said = [line for line in lines if not _NOISE.match(line)]
+    return _sentence(said or [line for line in lines if line.startswith("amtool: error:")])
+
+
+def _sentence(lines: list[str]) -> str:
+    filled = [line.strip() for line in lines if line.strip()]
+    if not filled:
+        return "it failed and did not say why"
+    return one_line(" ".join(filled[:2]) if filled[0].endswith(":") else filled[0])

@@ -27,6 +27,9 @@ from services.local import demo_cluster, demo_edits
 
 CHECKOUT = Path(__file__).parents[2]
 ENVIRONMENTS = ("sandbox", "staging", "production")
+END = 5
+"""How many of an answer's last lines are shown: sums and results stand there."""
+WIDTH = 200
 NODES = {"sandbox": 13, "staging": 117, "production": 384}
 
 
@@ -77,12 +80,13 @@ class Demo:
         output, _ = self.child.communicate()
         status, self.child = self.child.returncode, None
         lines = output.rstrip().splitlines()
+        ends = lines[-END:] if len(lines) > show + END else lines[show:]
         for line in lines[:show]:
-            print(f"    {line[:170]}")
-        if len(lines) > show:
-            print(f"    … {len(lines) - show} more lines")
-            if not lines[-1].startswith(" "):
-                print(f"    {lines[-1][:170]}")
+            print(f"    {line[:WIDTH]}")
+        if len(lines) > show + END:
+            print(f"    … {len(lines) - show - END} more lines")
+        for line in ends:
+            print(f"    {line[:WIDTH]}")
         if status not in want:
             raise Unexpected(f"`mlab {' '.join(words)}` ended with {status}, not {' or '.join(map(str, want))}")
         print(f"    (exit {status})", flush=True)

@@ -1,0 +1,8 @@
+"""For every test: no look at a cloud's metadata server, which would be a host outside this machine."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["NO_GCE_CHECK"] = "true"
+os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
