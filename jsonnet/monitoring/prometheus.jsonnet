@@ -14,6 +14,8 @@ function(document)
       scrape_interval: document.interval,
       scrape_timeout: '10s',
       evaluation_interval: '60s',
+      // Tens of thousands of ports are discovered only to be dropped: a few are enough to see why.
+      keep_dropped_targets: 100,
     },
     alerting: {
       alertmanagers: [

@@ -11,6 +11,7 @@ import yaml
 
 from reconcilers.core.errors import ConfigError
 from reconcilers.fleet.model import Environment, Fleet
+from reconcilers.load import fleet as loading
 from reconcilers.load.jsonnet import Engine
 from reconcilers.render import monitoring
 from services.local import programs
@@ -137,7 +138,7 @@ def test_a_probe_job_asks_its_exporter_about_the_targets_of_its_directory(
 
 def test_intervals_are_a_minute_and_rules_are_listed_one_by_one(rendered: dict[str, dict[str, str]]) -> None:
     config = yaml.safe_load(rendered["production"][MAIN])
-    assert config["global"] == {"scrape_interval": "60s", "scrape_timeout": "10s", "evaluation_interval": "60s"}
+    assert (config["global"]["scrape_interval"], config["global"]["evaluation_interval"]) == ("60s", "60s")
     present = sorted(name.removeprefix("prometheus/") for name in rendered["production"] if "/rules/" in name)
     assert sorted(config["rule_files"]) == present
 
@@ -151,6 +152,14 @@ def test_alerts_go_to_the_alertmanager_of_the_environment(
     assert inside["basic_auth"] == {"username": "mlab", "password_file": "/etc/alertmanager/password"}
     (here,) = yaml.safe_load(rendered_embedded["staging"][MAIN])["alerting"]["alertmanagers"]
     assert here == {"scheme": "http", "api_version": "v2", "static_configs": [{"targets": ["127.0.0.1:9093"]}]}
+
+
+def test_an_environment_may_choose_its_own_interval(fleet: Fleet, engine: Engine) -> None:
+    # A platform on one machine stands for hundreds of nodes: a minute's scrapes of all of them are more than it has.
+    patch = {"environments": {"sandbox": {"monitoring": {"scrape_interval": "4m"}}}}
+    environment = loading.load(CHECKOUT, overlay=patch).fleet.environments["sandbox"]
+    made = {r.id.name: r.spec["content"] for r in monitoring.resources(fleet, environment, engine)}
+    assert yaml.safe_load(made[MAIN])["global"]["scrape_interval"] == "4m"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
