@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -134,6 +135,28 @@ def test_a_probe_job_asks_its_exporter_about_the_targets_of_its_directory(
     assert found["file_sd_configs"] == [{"files": [f"targets/{job}/*.json"], "refresh_interval": "5m"}]
     assert relabelled(found, "__address__") == address
     assert any(name.startswith(f"prometheus/targets/{job}/") for name in rendered["production"])
+
+
+@pytest.mark.parametrize(
+    ("port_name", "annotated", "kept"),
+    [
+        ("", "", True),
+        ("metrics", "", True),
+        ("m9990", "", True),
+        ("http", "", False),
+        ("https", "", False),
+        ("ndt5-tls", "", False),
+        ("http", "9393", True),
+    ],
+)
+def test_a_port_that_serves_clients_is_not_scraped_unless_the_pod_names_it(
+    port_name: str, annotated: str, kept: bool, rendered: dict[str, dict[str, str]]
+) -> None:
+    for job in ("kubernetes-pods", "proxied-workloads"):
+        first = "__meta_kubernetes_pod_container_port_name"
+        rules = jobs(rendered["production"])[job]["relabel_configs"]
+        (rule,) = [r for r in rules if r.get("source_labels", [""])[0] == first]
+        assert bool(re.fullmatch(rule["regex"], f"{port_name};{annotated}")) == kept
 
 
 def test_intervals_are_a_minute_and_rules_are_listed_one_by_one(rendered: dict[str, dict[str, str]]) -> None:

@@ -20,11 +20,13 @@ local podLabels = [
   scrape.copy([pod + 'controller_kind', pod + 'name'], 'deployment', 'StatefulSet;(.+)-[0-9]+'),
 ];
 
-// Every declared TCP port of an annotated, running pod, or the one that its annotation names.
+// Every declared TCP port of an annotated, running pod, or the one that its annotation names. Ports whose own name says
+// that they serve clients (`http`, `ndt5-tls`) have no metrics: scraped, they would fail for ever.
 local podTargets = [
   scrape.keep([annotation + 'scrape'], 'true'),
   scrape.drop([pod + 'phase'], 'Pending|Succeeded|Failed|Unknown'),
   scrape.keep([pod + 'container_port_number', pod + 'container_port_protocol'], '[0-9]+;TCP'),
+  scrape.keep([pod + 'container_port_name', annotation + 'port'], '(|metrics.*|m[0-9]+);.*|[^;]*;[0-9]+'),
   scrape.copy([pod + 'container_port_number'], '__tmp_port'),
   scrape.copy([annotation + 'port'], '__tmp_port', '([0-9]+)'),
   { source_labels: [pod + 'container_port_number'], target_label: '__tmp_port', action: 'keepequal' },
