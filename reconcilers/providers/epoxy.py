@@ -88,7 +88,7 @@ class Epoxy:
         }
 
     def assess(self, change: Change) -> Change:
-        """A deletion is destructive; what changes or ends a machine's boots is disruptive."""
+        """A deletion or a retirement is destructive: no boot any more. What changes a boot is disruptive."""
         if change.action is Action.DELETE:
             live = change.observed.spec if change.observed else {}
             reason = "" if live.get("Retired") else "the machine is not retired and could not boot any more"
@@ -97,7 +97,7 @@ class Epoxy:
             return change
         touched = {str(field.path[0]) for field in change.fields if field.path}
         if any(field.path == ("Retired",) and field.after for field in change.fields):
-            return _raised(change, Risk.DISRUPTIVE, "a retired machine gets no boot")
+            return _raised(change, Risk.DESTRUCTIVE, "a retired machine gets no boot")
         if touched & BOOT_FIELDS:
             return _raised(change, Risk.DISRUPTIVE, "it takes effect at the machine's next boot")
         return change

@@ -106,6 +106,8 @@ class BucketsHarness:
                 continue
             kept = ("location", "versioning", "lifecycle", "iamConfiguration", "labels")
             live[name] = {key: found.get(key) for key in kept}
+            live[name]["iamConfiguration"].pop("bucketPolicyOnly", None)  # the former name of what follows it
+            live[name]["iamConfiguration"]["uniformBucketLevelAccess"].pop("lockedTime", None)  # the server's clock
             live[name]["labels"] = {k: v for k, v in found["labels"].items() if k != "mlab-commit"}
             policy = self.api.call("GET", f"{bucket_path(name)}/iam", {"optionsRequestedPolicyVersion": 3})
             live[name]["iam"] = sorted(json.dumps(binding, sort_keys=True) for binding in policy.get("bindings", ()))

@@ -34,7 +34,7 @@ def observed(**changes: Any) -> Observed:
         ({"Update": OTHER_URLS}, Risk.DISRUPTIVE, "next boot"),
         ({"ImagesVersion": "v3"}, Risk.DISRUPTIVE, "next boot"),
         ({"Extensions": []}, Risk.DISRUPTIVE, "next boot"),
-        ({"Retired": True}, Risk.DISRUPTIVE, "no boot"),
+        ({"Retired": True}, Risk.DESTRUCTIVE, "no boot"),
     ],
 )
 def test_what_changes_a_boot_is_disruptive(change: dict[str, Any], risk: Risk, reason: str) -> None:

@@ -51,7 +51,7 @@ def test_an_empty_plan_says_so_in_every_form() -> None:
     assert as_json(made)["counts"]["unchanged"] == 3
 
 
-@pytest.mark.parametrize("copies", [1, 40, 4000])
+@pytest.mark.parametrize("copies", [1, 40, 400])
 def test_a_comment_stays_below_the_limit_whatever_the_plan(copies: int) -> None:
     plan = sample().plans[0]
     wide = replace(plan, changes=tuple(replace(c, reason="é" * 200) for c in plan.changes * copies))

@@ -1,0 +1,84 @@
+"""A configuration in a git clone of its own, a platform beside it, and the `mlab` command as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MLAB = Path(sys.executable).with_name("mlab")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """The root of a configuration and the state folder of its runs."""
+
+    root: Path
+    state: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def mlab(self, *words: str, **variables: str) -> Done:
+        """Run one verb to its end."""
+        command = [str(MLAB), *words, "--root", str(self.root), "--state", str(self.state)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **self.environment, **variables},
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def git(self, *words: str) -> str:
+        """Run git as a committer of the test."""
+        names = ("-c", "user.name=test", "-c", "user.email=test@measurement-lab.test")
+        command = ["git", "-C", str(self.root), *names, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def commit(self, message: str) -> str:
+        """Commit everything; the short name."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "--short=7", "HEAD").strip()
+
+    def plan(self, env: str, *words: str) -> tuple[int, dict[str, Any]]:
+        """Exit status and document of a plan."""
+        done = self.mlab("plan", "--env", env, "--json", "-q", *words)
+        assert done.out, done.err
+        return done.status, json.loads(done.out)
+
+    def apply(self, env: str, *words: str, **variables: str) -> Done:
+        """Apply what is planned now, approved by its digest."""
+        _, planned = self.plan(env, *[word for word in words if not word.startswith("--jobs")])
+        return self.mlab("apply", "--env", env, "--yes", "--digest", planned["digest"], *words, **variables)
+
+    def apply_when_unlocked(self, env: str, *words: str, limit_s: float) -> Done:
+        """Apply again until no lock of a dead run stands in the way; its expiry bounds the wait."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            done = self.apply(env, *words)
+            if done.status != 3 or "locked by" not in done.out or time.monotonic() > deadline:
+                return done
+
+
+def repository(root: Path) -> None:
+    """Make a folder a git repository with everything in it committed."""
+    subprocess.run(["git", "-C", str(root), "init", "-q", "-b", "main"], check=True)
+    Checkout(root, root / ".mlab").commit("The fleet as it stands")

@@ -1,0 +1,82 @@
+"""`kill -9` of an apply at its writes, over all four targets: the next apply converges and nothing is doubled.
+
+The points are those that an undisturbed apply passes. `make test` kills once at each distinct kind of point, `make
+nightly` at every point.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import fleets
+from tests.e2e.checkout import Checkout, repository
+
+LOCK_TTL_S = 5
+ENV = "sandbox"
+
+pytestmark = [pytest.mark.xdist_group("e2e-full"), pytest.mark.timeout(3000)]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Three sites that have every kind of resource, and a whole platform for one environment."""
+    base = tmp_path_factory.mktemp("full")
+    root = fleets.write_fleet(base / "fleet")
+    fleets.edit(root, f"config/environments/{ENV}.yaml", "lock_ttl_s: 60", f"lock_ttl_s: {LOCK_TTL_S}")
+    repository(root)
+    checkout = Checkout(root, base / "state")
+    up = checkout.mlab("up", "--env", ENV)
+    assert up.status == 0, up.err
+    try:
+        yield checkout
+    finally:
+        assert checkout.mlab("down").status == 0
+
+
+def distinct(points: list[str]) -> list[int]:
+    """The first point of each kind; every one at night."""
+    if os.environ.get("MLAB_NIGHTLY"):
+        return list(range(len(points)))
+    kinds: dict[str, int] = {}
+    for number, point in enumerate(points):
+        kinds.setdefault(re.sub(r"\s.*", "", point), number)
+    return sorted(kinds.values())
+
+
+def version(checkout: Checkout, number: int) -> None:
+    """A configuration that differs from the other one at every target: hosts, objects, pods, rules."""
+    release = ("v2.1.10", "v2.1.11")[number % 2]
+    path = checkout.root / "config" / "environments" / f"{ENV}.yaml"
+    path.write_text(re.sub(r"images_version: \S+", f"images_version: {release}", path.read_text()))
+    site = checkout.root / "config" / "sites" / "dfw09.yaml"
+    city = ("Dallas", "Dallas-Fort Worth")[number % 2]
+    site.write_text(re.sub(r"city: [^,}\n]+", f"city: {city}", site.read_text(), count=1))
+    experiment = checkout.root / "config" / "experiments" / "ndt.yaml"
+    experiment.write_text(re.sub(r"v0\.24\.\d+", f"v0.24.{number % 2 + 1}", experiment.read_text(), count=1))
+    checkout.commit(f"Version {number}")
+
+
+def test_an_apply_killed_at_any_kind_of_write_is_completed_by_the_next(fleet: Checkout, tmp_path: Path) -> None:
+    log = tmp_path / "points"
+    done = fleet.apply(ENV, "--jobs", "1", MLAB_FAULT_LOG=str(log))
+    assert done.status == 0, done.out + done.err
+    assert fleet.plan(ENV)[0] == 0
+    first = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
+    assert {point.partition(".")[0] for point in first} >= {"buckets", "epoxy", "kubernetes", "monitoring"}, first[:5]
+    version(fleet, 1)
+    log.unlink()
+    assert fleet.apply(ENV, "--jobs", "1", MLAB_FAULT_LOG=str(log)).status == 0
+    points = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
+    for turn, number in enumerate(distinct(points)):
+        version(fleet, turn)
+        killed = fleet.apply(ENV, "--jobs", "1", MLAB_FAULT_AT=str(number))
+        assert killed.status == -9, f"{points[number]}: {killed.out}{killed.err}"
+        healed = fleet.apply_when_unlocked(ENV, limit_s=LOCK_TTL_S + 15)
+        assert healed.status == 0, f"after a kill at {points[number]}: {healed.out}{healed.err}"
+        status, plan = fleet.plan(ENV)
+        assert status == 0, f"after a kill at {points[number]}: {plan['counts']}"
