@@ -41,7 +41,8 @@ class Finding:
     immutable: str = ""
     invalid: str = ""
     held: str = ""
-    unavailable: int = 0
+    unavailable: int = 1 << 31
+    """Pods down before the change; of an object that was not there, all that there could be."""
     terminating: bool = False
 
 

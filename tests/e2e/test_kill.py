@@ -44,8 +44,15 @@ def distinct(points: list[str]) -> list[int]:
         return list(range(len(points)))
     kinds: dict[str, int] = {}
     for number, point in enumerate(points):
-        kinds.setdefault(re.sub(r"\s.*", "", point), number)
+        kinds.setdefault(kind(point), number)
     return sorted(kinds.values())
+
+
+def kind(point: str) -> str:
+    """A point without the names of its objects: words and steps with a path or a name in them are left out."""
+    words = re.sub(r"(?<=monitoring/)(prometheus|alertmanager)/\S+/", "file/", point).split()
+    named = [word for word in words if not re.search(r"^[A-Z]|-mlab-|\.(json|yml)|measurement-lab", word)]
+    return re.sub(r"(?<=/)[A-Z]\S*/", "", " ".join(named))
 
 
 def version(checkout: Checkout, number: int) -> None:
@@ -63,18 +70,19 @@ def version(checkout: Checkout, number: int) -> None:
 
 def test_an_apply_killed_at_any_kind_of_write_is_completed_by_the_next(fleet: Checkout, tmp_path: Path) -> None:
     log = tmp_path / "points"
-    done = fleet.apply(ENV, "--jobs", "1", MLAB_FAULT_LOG=str(log))
+    done = fleet.apply(ENV, "--jobs=1", MLAB_FAULT_LOG=str(log))
     assert done.status == 0, done.out + done.err
     assert fleet.plan(ENV)[0] == 0
     first = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
-    assert {point.partition(".")[0] for point in first} >= {"buckets", "epoxy", "kubernetes", "monitoring"}, first[:5]
+    for target in ("buckets", "epoxy", "kubernetes", "monitoring"):
+        assert any(target in point for point in first), target
     version(fleet, 1)
     log.unlink()
-    assert fleet.apply(ENV, "--jobs", "1", MLAB_FAULT_LOG=str(log)).status == 0
+    assert fleet.apply(ENV, "--jobs=1", MLAB_FAULT_LOG=str(log)).status == 0
     points = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
     for turn, number in enumerate(distinct(points)):
         version(fleet, turn)
-        killed = fleet.apply(ENV, "--jobs", "1", MLAB_FAULT_AT=str(number))
+        killed = fleet.apply(ENV, "--jobs=1", MLAB_FAULT_AT=str(number))
         assert killed.status == -9, f"{points[number]}: {killed.out}{killed.err}"
         healed = fleet.apply_when_unlocked(ENV, limit_s=LOCK_TTL_S + 15)
         assert healed.status == 0, f"after a kill at {points[number]}: {healed.out}{healed.err}"
