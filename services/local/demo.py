@@ -115,7 +115,7 @@ def main() -> int:
     try:
         _steps(demo)
         status = 0
-    except Unexpected as error:
+    except (Unexpected, TimeoutError, subprocess.SubprocessError) as error:
         print(f"\ndemo: {error}; the platform's logs: {demo.state / 'platform' / 'logs'}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\ndemo: interrupted; stopping the platform", file=sys.stderr)
@@ -172,12 +172,12 @@ def _first_apply(demo: Demo) -> None:
         demo.note(f"first apply of {env}: {time.monotonic() - began:.0f} s")
     demo.say("Nodes and pods", why="kwok registers the published machines; the real scheduler places the experiments.")
     began = time.monotonic()
-    counted = demo_cluster.wait_for_nodes(demo.state, NODES, limit_s=240)
+    counted = demo_cluster.wait_for_nodes(demo.state, NODES, limit_s=420)
     for env, (nodes, pods) in counted.items():
-        print(f"  {env}: {nodes} nodes Ready, {pods} pods Running")
+        print(f"  {env}: {nodes} nodes Ready, {pods} pods Ready")
     total = sum(nodes for nodes, _ in counted.values())
     pods = sum(running for _, running in counted.values())
-    demo.note(f"{total} nodes Ready and {pods} pods Running {time.monotonic() - began:.0f} s later")
+    demo.note(f"{total} nodes Ready and {pods} pods Ready {time.monotonic() - began:.0f} s later")
     demo.say("The second plan is empty", why="Nothing to do: git and four targets of three environments agree.")
     demo.mlab("plan", want=(0,), show=20)
 
