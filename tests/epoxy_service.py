@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from typing import Any
 
 import requests
 
+from services.epoxy import records, sessions, store
+
 ADMIN_TOKEN = "admin-token-of-this-test-only"
 READ_TOKEN = "reader-token-of-this-test-only"
 START_LIMIT_S = 60.0
@@ -23,8 +26,11 @@ ROOT = Path(__file__).parents[1]
 class Service:
     """One service over one directory; `start` may be called again after `kill` or `stop`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *more: str, runs: tuple[str, ...] = ("-m", "services.epoxy")) -> None:
         self.directory = directory
+        self.more = more
+        self.runs = runs
+        self.environment: dict[str, str] = {}
         self.database = directory / "epoxy.db"
         self.log = directory / "epoxy.log"
         self.admin_token_file = directory / "admin-token"
@@ -34,6 +40,8 @@ class Service:
         self.store_url = f"sqlite://{self.database}"
         self.process: subprocess.Popen[bytes] | None = None
         self.address = ""
+        self.linux_address = ""
+        self.rom_address = ""
 
     @property
     def url(self) -> str:
@@ -41,14 +49,17 @@ class Service:
 
     def arguments(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "services.epoxy", "--listen", "127.0.0.1:0", "--store", self.store_url),
+            *(sys.executable, *self.runs, "--listen", "127.0.0.1:0", "--store", self.store_url),
             *("--admin-token-file", str(self.admin_token_file), "--read-token-file", str(self.read_token_file)),
+            *self.more,
         ]
 
     def start(self) -> Service:
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.arguments(), cwd=ROOT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self.arguments(), cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **self.environment}
+            )
 
         def listening() -> bool:
             assert self.process is not None and self.process.poll() is None, self.log.read_text()
@@ -56,7 +67,9 @@ class Service:
                 log.seek(before)
                 lines = log.read().decode().splitlines()
             found = [json.loads(line) for line in lines if '"listening"' in line and line.endswith("}")]
-            self.address = found[0]["address"] if found else ""
+            if found:
+                self.address = found[0]["address"]
+                self.linux_address, self.rom_address = (found[0].get(f"{key}_address", "") for key in ("linux", "rom"))
             return bool(found)
 
         until(listening, START_LIMIT_S)
@@ -147,3 +160,27 @@ def _sequence(base: str) -> dict[str, str]:
         "stage2": f"{base}/stage2to3.json",
         "stage3": f"{base}/stage3post.json",
     }
+
+
+def observe(hosts: store.Store, host: str, change: Callable[[records.Observed], records.Observed]) -> None:
+    """Write the server's half of a record beside the service, as a boot would."""
+
+    def changed(state: sessions.State) -> sessions.State:
+        observed = change(state.host.observed)
+        return dataclasses.replace(state, host=dataclasses.replace(state.host, observed=observed))
+
+    (result,) = hosts.change([(host, changed)])
+    assert isinstance(result, sessions.State), result
+
+
+def age(service: Service, host: str, seconds: int) -> None:
+    """Make the latest boot of a host older, beside the service."""
+
+    def change(state: sessions.State) -> sessions.State:
+        assert state.boot is not None
+        began_ns = state.boot.began_ns - seconds * 1_000_000_000
+        return dataclasses.replace(state, boot=dataclasses.replace(state.boot, began_ns=began_ns))
+
+    beside = store.connect(service.store_url)
+    beside.change([(host, change)])
+    beside.close()

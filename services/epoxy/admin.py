@@ -42,18 +42,23 @@ class Host(HTTPEndpoint):
         name = validate.host_name(request.path_params["name"])
         host = await run_in_threadpool(_store(request).get, name)
         if host is None:
-            raise _absent(name)
-        return _answer(host)
+            raise absent(name)
+        return answer(host)
 
     async def put(self, request: Request) -> Response:
         name = validate.host_name(request.path_params["name"])
         expected = incoming.precondition(request, creation=True)
-        desired = validate.desired(await incoming.read_json(request), name)
+        body = await incoming.read_json(request)
+        if expected is not None and isinstance(body, dict) and "Callers" not in body:
+            # The precondition makes sure that what is kept here is what the writer saw.
+            live = await run_in_threadpool(_store(request).get, name)
+            body["Callers"] = [] if live is None else list(live.desired.callers)
+        desired = validate.desired(body, name)
         try:
             host = await run_in_threadpool(_store(request).put, desired, expected=expected)
-        except store.Moved as moved:
-            raise _moved(moved) from None
-        return _answer(host, status=201 if expected is None else 200)
+        except store.Moved as refused:
+            raise moved(refused) from None
+        return answer(host, status=201 if expected is None else 200)
 
     async def delete(self, request: Request) -> Response:
         name = validate.host_name(request.path_params["name"])
@@ -61,9 +66,9 @@ class Host(HTTPEndpoint):
         try:
             await run_in_threadpool(_store(request).delete, name, expected=expected)
         except store.Absent:
-            raise _absent(name) from None
-        except store.Moved as moved:
-            raise _moved(moved) from None
+            raise absent(name) from None
+        except store.Moved as refused:
+            raise moved(refused) from None
         except store.Protected:
             message = f"{name} is protected; write it with Protect: false first"
             raise errors.ApiError(409, "host.protected", message, field="Protect") from None
@@ -117,7 +122,7 @@ def _store(request: Request) -> store.Store:
     return cast(store.Store, request.app.state.store)
 
 
-def _answer(host: records.Host, status: int = 200) -> Response:
+def answer(host: records.Host, status: int = 200) -> Response:
     return JSONResponse(host.json(), status_code=status, headers={"ETag": host.etag})
 
 
@@ -126,13 +131,13 @@ def _locked(lock: locks.Lock | None) -> Response:
     return JSONResponse(lock.json(time.time()))
 
 
-def _absent(name: str) -> errors.ApiError:
+def absent(name: str) -> errors.ApiError:
     return errors.ApiError(404, "host.absent", f"there is no host {name}")
 
 
-def _moved(moved: store.Moved) -> errors.ApiError:
-    found = "absent" if moved.current is None else f'at etag "{moved.current}"'
-    expected = "absent" if moved.expected is None else f'"{moved.expected}"'
+def moved(refused: store.Moved) -> errors.ApiError:
+    found = "absent" if refused.current is None else f'at etag "{refused.current}"'
+    expected = "absent" if refused.expected is None else f'"{refused.expected}"'
     return errors.ApiError(
-        412, "host.moved", f"{moved.name} is {found}, expected {expected}; read it again", field="If-Match"
+        412, "host.moved", f"{refused.name} is {found}, expected {expected}; read it again", field="If-Match"
     )

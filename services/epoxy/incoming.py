@@ -16,23 +16,29 @@ _ETAG = re.compile(r'"(\d{1,18})"')
 
 async def read_json(request: Request) -> Any:
     """The body. Raises 413 above 64 KiB, 400 for what is not one JSON value in UTF-8 with distinct keys."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:18]) > MAX_BODY_BYTES:
-        raise _too_large()
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise _too_large()
-    except ClientDisconnect:
-        raise errors.ApiError(400, "body.incomplete", "the connection ended within the body") from None
+    body = await read_body(request, MAX_BODY_BYTES)
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
     except RecursionError:
         raise errors.ApiError(400, "body.json", "the body is nested too deeply") from None
     except ValueError as error:
         raise errors.ApiError(400, "body.json", f"the body is not JSON: {str(error)[:160]}") from None
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The body. Raises 413 above the limit, 400 where the connection ends within it."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared[:18]) > limit_bytes:
+        raise _too_large(limit_bytes)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit_bytes:
+                raise _too_large(limit_bytes)
+    except ClientDisconnect:
+        raise errors.ApiError(400, "body.incomplete", "the connection ended within the body") from None
+    return bytes(body)
 
 
 def precondition(request: Request, *, creation: bool) -> int | None:
@@ -67,9 +73,9 @@ def number(request: Request, name: str, *, default: int, maximum: int) -> int:
     return int(text)
 
 
-def _too_large() -> errors.ApiError:
+def _too_large(limit_bytes: int) -> errors.ApiError:
     return errors.ApiError(
-        413, "body.too-large", f"the body exceeds {MAX_BODY_BYTES} bytes", headers={"Connection": "close"}
+        413, "body.too-large", f"the body exceeds {limit_bytes} bytes", headers={"Connection": "close"}
     )
 
 

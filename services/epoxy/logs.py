@@ -1,12 +1,14 @@
 """Logs as one JSON object a line, and the line of each request.
 
-A line holds method, path, status and duration; never a header, a query string or a body, where secrets travel.
+A line holds method, path, status and duration; never a header, a query string or a body, where secrets travel. A
+session id is a part of its path: what could be one is left out, wherever in a path it stands.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from services.epoxy import errors, metrics
 
 _LOG = logging.getLogger("epoxy.http")
 _TEXT_LIMIT = 256
+_IDS = re.compile(r"[A-Za-z0-9_-]{20,}|(?<=/v1/boot/)([^/]*/)[^/]+(?=/)")
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -45,6 +48,11 @@ def configure(level: int = logging.INFO) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
+def shown(path: str) -> str:
+    """A path as it may be logged."""
+    return _IDS.sub(lambda found: f"{found[1] or ''}-", path)[:_TEXT_LIMIT]
+
+
 class Access:
     """Outermost: counts, times and logs each request, and answers 500 or 503 where nothing else did."""
 
@@ -57,7 +65,7 @@ class Access:
             await self._app(scope, receive, send)
             return
         begun = time.monotonic()
-        status = 0
+        status, broken = 0, False
 
         async def counting(message: Message) -> None:
             nonlocal status
@@ -67,26 +75,38 @@ class Access:
 
         try:
             await self._app(scope, receive, counting)
+        except ConnectionAbortedError as error:
+            broken = True
+            _LOG.warning("answer broken off", extra={"fields": {"path": shown(scope["path"]), "error": str(error)}})
         except Exception:
-            _LOG.exception("request failed by a bug", extra={"fields": {"path": scope["path"][:_TEXT_LIMIT]}})
+            _LOG.exception("request failed by a bug", extra={"fields": {"path": shown(scope["path"])}})
             if not status:
                 failure = errors.ApiError(500, "internal", "the service failed; its log says why")
                 await failure.response()(scope, receive, counting)
         finally:
-            self._record(scope, status, time.monotonic() - begun)
+            self._record(scope, status, time.monotonic() - begun, broken=broken)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, *, broken: bool) -> None:
         endpoint = getattr(scope.get("endpoint"), "__name__", "none").lower()
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(endpoint, method, str(status)).inc()
         self._metrics.durations.labels(endpoint, method).observe(seconds)
+        if endpoint == "stage1_ipxe":
+            self._metrics.stage1_seconds.labels(str(status)).observe(seconds)
         quiet = endpoint in ("healthz", "metrics") and status == 200
         fields = {
             "method": method,
-            "path": scope["path"][:_TEXT_LIMIT],
+            "path": shown(scope["path"]),
             "status": status,
             "ms": round(seconds * 1000, 1),
             "role": scope.get("epoxy.role", "none"),
             "peer": (scope.get("client") or ("", 0))[0],
         }
+        for name in ("listener", "tls"):
+            if shown_of := scope.get("state", {}).get(name):
+                fields[name] = shown_of
+        if broken:
+            fields["broken"] = True
+        if "epoxy.refused" in scope:
+            fields["refused"] = scope["epoxy.refused"]
         _LOG.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": fields})

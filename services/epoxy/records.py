@@ -15,6 +15,9 @@ from typing import Any
 SEQUENCE_KEYS = ("stage1.ipxe", "stage1.json", "stage2", "stage3")
 """The stages that a boot sequence names, in the order of a boot."""
 
+SESSION_KEYS = ("Stage2ID", "Stage3ID", "ReportID", "ExtensionID")
+"""The sessions of the boot under way, in the order in which a boot uses them."""
+
 OBSERVED_FIELDS = (
     "UpdateEnabled",
     "CurrentSessionIDs",
@@ -22,6 +25,7 @@ OBSERVED_FIELDS = (
     "LastReport",
     "LastSuccess",
     "CollectedInformation",
+    "NextBoot",
 )
 """Fields that belong to the server; an administrator's write that names one is refused."""
 
@@ -59,6 +63,8 @@ class Desired:
     retired: bool
     protect: bool
     owner: Mark | None
+    callers: tuple[str, ...] = ()
+    """Addresses and prefixes of either family that may call beside `ipv4_addr`."""
 
     def json(self) -> dict[str, Any]:
         """The wire form, keys always in the same order."""
@@ -72,26 +78,52 @@ class Desired:
             "Retired": self.retired,
             "Protect": self.protect,
             "Owner": None if self.owner is None else self.owner.json(),
+            **({"Callers": list(self.callers)} if self.callers else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NextBoot:
+    """An administrator's order for the next boot alone: its sequence and, unless empty, its release."""
+
+    sequence: str
+    version: str
+    set_ns: int
+    expires_ns: int
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "sequence": self.sequence,
+            "version": self.version,
+            "set": rfc3339(self.set_ns),
+            "expires": rfc3339(self.expires_ns),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The server's half. Times are nanoseconds since 1970; 0 means never."""
+    """The server's half. Times are nanoseconds since 1970; 0 means never.
+
+    `current_session_ids` holds what tells the current boot's sessions from older ones, never what opens them.
+    """
 
     update_enabled: bool = False
+    current_session_ids: Mapping[str, str] = field(default_factory=dict)
     last_session_creation_ns: int = 0
     last_report_ns: int = 0
     last_success_ns: int = 0
     collected_information: Mapping[str, str] = field(default_factory=dict)
+    next_boot: NextBoot | None = None
 
     def json(self) -> dict[str, Any]:
         return {
             "UpdateEnabled": self.update_enabled,
+            "CurrentSessionIDs": {key: self.current_session_ids.get(key, "") for key in SESSION_KEYS},
             "LastSessionCreation": rfc3339(self.last_session_creation_ns),
             "LastReport": rfc3339(self.last_report_ns),
             "LastSuccess": rfc3339(self.last_success_ns),
             "CollectedInformation": dict(self.collected_information),
+            "NextBoot": None if self.next_boot is None else self.next_boot.json(),
         }
 
 
@@ -119,6 +151,7 @@ class BootTimes:
     retired: bool
     last_boot_ns: int
     last_success_ns: int
+    stage: str = ""
 
 
 def rfc3339(instant_ns: int) -> str:

@@ -1,4 +1,4 @@
-"""Hosts and locks in one SQLite file, in WAL mode with full synchronisation: an acknowledged write survives the power.
+"""Hosts, boots and locks in one SQLite file, in WAL mode, synchronised: an acknowledged write survives the power.
 
 Desired and observed halves are separate tables, so that neither owner's statement can name the other's columns.
 Writes run one at a time in immediate transactions; reads have a connection of their own and never wait for a write.
@@ -6,24 +6,25 @@ Writes run one at a time in immediate transactions; reads have a connection of t
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from services.epoxy import locks, records, store
+from services.epoxy import locks, records, rows, sessions, sqlite_boots, store
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5000
-_SCHEMA = """
+_SCHEMAS = (
+    """
 CREATE TABLE desired (
   name TEXT PRIMARY KEY, revision INTEGER NOT NULL UNIQUE, document TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE observed (
   name TEXT PRIMARY KEY REFERENCES desired (name) ON DELETE CASCADE,
   update_enabled INTEGER NOT NULL DEFAULT 0,
+  current_session_ids TEXT NOT NULL DEFAULT '{}',
   last_session_creation_ns INTEGER NOT NULL DEFAULT 0,
   last_report_ns INTEGER NOT NULL DEFAULT 0,
   last_success_ns INTEGER NOT NULL DEFAULT 0,
@@ -35,9 +36,15 @@ CREATE TABLE lock (
   scope TEXT PRIMARY KEY, identity TEXT NOT NULL, actor TEXT NOT NULL, run_url TEXT NOT NULL,
   started TEXT NOT NULL, expires_s REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
-"""
-_HOSTS = """SELECT document, revision, update_enabled, last_session_creation_ns, last_report_ns, last_success_ns,
- collected_information FROM desired JOIN observed USING (name)"""
+""",
+    f"ALTER TABLE observed ADD COLUMN next_boot TEXT; {sqlite_boots.SCHEMA}",
+)
+"""What leads from each version of the schema to the next."""
+
+_HOSTS = f"SELECT {rows.HOST_COLUMNS} FROM desired JOIN observed USING (name)"
+_OBSERVE = f"UPDATE observed SET {', '.join(f'{column} = ?' for column in rows.OBSERVED_COLUMNS)} WHERE name = ?"
+_LOCKS = f"SELECT {rows.LOCK_COLUMNS} FROM lock WHERE scope = ?"
+_LOCK_INSERT = f"INSERT INTO lock ({rows.LOCK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class SqliteStore:
@@ -60,8 +67,8 @@ class SqliteStore:
 
     def page(self, after: str, limit: int) -> Sequence[records.Host]:
         with self._reading() as db:
-            rows = db.execute(f"{_HOSTS} WHERE name > ? ORDER BY name LIMIT ?", (after, limit)).fetchall()
-        return [_host(row) for row in rows]
+            found = db.execute(f"{_HOSTS} WHERE name > ? ORDER BY name LIMIT ?", (after, limit)).fetchall()
+        return [rows.host(row) for row in found]
 
     def put(self, desired: records.Desired, *, expected: int | None) -> records.Host:
         with self._writing() as db:
@@ -72,11 +79,10 @@ class SqliteStore:
             if live is not None and live.desired == desired:
                 return live
             (revision,) = db.execute("UPDATE revision SET last = last + 1 RETURNING last").fetchone()
-            document = json.dumps(desired.json(), separators=(",", ":"))
             db.execute(
                 "INSERT INTO desired VALUES (?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, document = excluded.document",
-                (desired.name, revision, document),
+                (desired.name, revision, rows.document(desired)),
             )
             db.execute("INSERT OR IGNORE INTO observed (name) VALUES (?)", (desired.name,))
             return records.Host(desired, records.Observed() if live is None else live.observed, revision)
@@ -92,33 +98,26 @@ class SqliteStore:
                 raise store.Protected(name)
             db.execute("DELETE FROM desired WHERE name = ?", (name,))
 
-    def observe(self, name: str, change: Callable[[records.Observed], records.Observed]) -> records.Host:
+    def change(self, wanted: Sequence[store.Wanted]) -> Sequence[sessions.State | Exception]:
         with self._writing() as db:
-            live = _get(db, name)
-            if live is None:
-                raise store.Absent(name)
-            seen = change(live.observed)
-            db.execute(
-                "UPDATE observed SET update_enabled = ?, last_session_creation_ns = ?, last_report_ns = ?,"
-                " last_success_ns = ?, collected_information = ? WHERE name = ?",
-                (
-                    int(seen.update_enabled),
-                    seen.last_session_creation_ns,
-                    seen.last_report_ns,
-                    seen.last_success_ns,
-                    json.dumps(dict(seen.collected_information)),
-                    name,
-                ),
-            )
-            return records.Host(live.desired, seen, live.revision)
+            return [_change(db, name, change) for name, change in wanted]
+
+    def state(self, name: str) -> sessions.State | None:
+        with self._reading() as db:
+            return _state(db, name)
+
+    def boots(self, name: str, limit: int) -> Sequence[sessions.Boot]:
+        with self._reading() as db:
+            return sqlite_boots.latest(db, name, limit)
 
     def boot_times(self) -> Sequence[records.BootTimes]:
         with self._reading() as db:
-            rows = db.execute(
-                "SELECT name, document ->> 'Retired', last_session_creation_ns, last_success_ns"
+            found = db.execute(
+                "SELECT name, document ->> 'Retired', last_session_creation_ns, last_success_ns,"
+                f" coalesce(({sqlite_boots.STAGE_OF_LATEST}), '')"
                 " FROM desired JOIN observed USING (name) ORDER BY name"
             ).fetchall()
-        return [records.BootTimes(name, bool(retired), boot, success) for name, retired, boot, success in rows]
+        return [records.BootTimes(name, bool(retired), *seen) for name, retired, *seen in found]
 
     def lock(self, scope: str) -> locks.Lock | None:
         with self._reading() as db:
@@ -129,8 +128,7 @@ class SqliteStore:
             after = change(_lock(db, scope))
             db.execute("DELETE FROM lock WHERE scope = ?", (scope,))
             if after is not None:
-                row = (after.scope, after.identity, after.actor, after.run_url, after.started, after.expires_s)
-                db.execute("INSERT INTO lock VALUES (?, ?, ?, ?, ?, ?)", row)
+                db.execute(_LOCK_INSERT, dataclasses.astuple(after))
             return after
 
     def check(self) -> None:
@@ -186,10 +184,10 @@ def _migrate(db: sqlite3.Connection, path: str) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise store.StoreError(f"{path}: schema {version} is newer than {SCHEMA_VERSION}; run a newer service")
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
+        for schema in _SCHEMAS[version:]:
+            for statement in schema.split(";"):
                 db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -197,31 +195,34 @@ def _migrate(db: sqlite3.Connection, path: str) -> None:
         raise
 
 
+def _change(db: sqlite3.Connection, name: str, change: store.Change) -> sessions.State | Exception:
+    before = _state(db, name)
+    if before is None:
+        return store.Absent(name)
+    try:
+        after = change(before)
+    except Exception as refusal:
+        return refusal
+    if after.host.observed != before.host.observed:
+        db.execute(_OBSERVE, (*rows.observed(after.host.observed), name))
+    if after.boot is not None and after.boot != before.boot:
+        sqlite_boots.write(db, name, after.boot, kept=store.KEPT_BOOTS)
+    return after
+
+
+def _state(db: sqlite3.Connection, name: str) -> sessions.State | None:
+    host = _get(db, name)
+    if host is None:
+        return None
+    found = sqlite_boots.latest(db, name, 1)
+    return sessions.State(host, found[0] if found else None, sqlite_boots.began(db, name))
+
+
 def _get(db: sqlite3.Connection, name: str) -> records.Host | None:
     row = db.execute(f"{_HOSTS} WHERE name = ?", (name,)).fetchone()
-    return None if row is None else _host(row)
-
-
-def _host(row: tuple[Any, ...]) -> records.Host:
-    document, revision, update_enabled, boot, report, success, collected = row
-    data = json.loads(document)
-    desired = records.Desired(
-        name=data["Name"],
-        ipv4_addr=data["IPv4Addr"],
-        boot=data["Boot"],
-        update=data["Update"],
-        images_version=data["ImagesVersion"],
-        extensions=tuple(data["Extensions"]),
-        retired=data["Retired"],
-        protect=data["Protect"],
-        owner=None if data["Owner"] is None else records.Mark(**data["Owner"]),
-    )
-    observed = records.Observed(bool(update_enabled), boot, report, success, json.loads(collected))
-    return records.Host(desired, observed, revision)
+    return None if row is None else rows.host(row)
 
 
 def _lock(db: sqlite3.Connection, scope: str) -> locks.Lock | None:
-    row = db.execute(
-        "SELECT scope, identity, actor, run_url, started, expires_s FROM lock WHERE scope = ?", (scope,)
-    ).fetchone()
+    row = db.execute(_LOCKS, (scope,)).fetchone()
     return None if row is None else locks.Lock(*row)

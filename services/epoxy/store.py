@@ -1,4 +1,4 @@
-"""What a database must offer to keep hosts and locks. One implementation today, chosen by the scheme of a URL.
+"""What a database must offer to keep hosts, their boots, and locks; chosen by the scheme of a URL.
 
 Calls block and may come from any thread. A write that returned is durable: killing the process loses none.
 """
@@ -9,7 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from services.epoxy import locks, records
+from services.epoxy import locks, records, sessions
+
+Change = Callable[[sessions.State], sessions.State]
+Wanted = tuple[str, Change]
+KEPT_BOOTS = 50
 
 
 class StoreError(Exception):
@@ -35,7 +39,7 @@ class Protected(Exception):
 
 
 class Store(Protocol):
-    """Hosts and locks. `revision` grows with every write of any host and is never given twice."""
+    """Hosts, boots and locks. `revision` grows with every write of any host and is never given twice."""
 
     def get(self, name: str) -> records.Host | None: ...
 
@@ -51,10 +55,22 @@ class Store(Protocol):
     def delete(self, name: str, *, expected: int) -> None:
         """Raises `Absent`, `Moved` or `Protected`."""
 
-    def observe(self, name: str, change: Callable[[records.Observed], records.Observed]) -> records.Host:
-        """Change the server's half in one transaction; the revision stays. Raises `Absent`."""
+    def change(self, wanted: Sequence[Wanted]) -> Sequence[sessions.State | Exception]:
+        """Change the server's half of hosts and their latest boots, all in one durable transaction.
 
-    def boot_times(self) -> Sequence[records.BootTimes]: ...
+        Each function gets the host's present state, in order, and gives what it becomes; of that only `observed` and
+        `boot` are written, and the revision stays. What a function raises is its result, and its host stays as it was;
+        `Absent` is the result for a host that is not there. Raises `StoreError` where nothing of it was written.
+        """
+
+    def state(self, name: str) -> sessions.State | None:
+        """One host with its latest boot."""
+
+    def boots(self, name: str, limit: int) -> Sequence[sessions.Boot]:
+        """The latest boots of a host, the newest first."""
+
+    def boot_times(self) -> Sequence[records.BootTimes]:
+        """What a scrape needs of every host, in order of name."""
 
     def lock(self, scope: str) -> locks.Lock | None: ...
 
@@ -68,10 +84,17 @@ class Store(Protocol):
 
 
 def connect(url: str) -> Store:
-    """Open `sqlite:///absolute/path`. Raises ValueError for another scheme, `StoreError` where opening fails."""
-    from services.epoxy import sqlite
+    """Open `sqlite:///absolute/path` or `postgresql://user@host/database`.
 
+    Raises ValueError for what is neither, `StoreError` where opening fails.
+    """
+    if url.startswith(("postgresql:", "postgres:")):
+        from services.epoxy import postgres
+
+        return postgres.PostgresStore(url)
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or len(parts.path.strip("/")) == 0:
-        raise ValueError(f"--store {url!r}: give sqlite:///absolute/path")
+        raise ValueError(f"--store {url!r}: give sqlite:///absolute/path or postgresql://user@host/database")
+    from services.epoxy import sqlite
+
     return sqlite.SqliteStore("/" + parts.path.lstrip("/"))

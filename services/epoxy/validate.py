@@ -2,7 +2,7 @@
 
 Stricter than the original on purpose: a URL ends up verbatim in an iPXE script and on a kernel command line, where
 white space splits words and `${` starts an expansion. Every field must be present, so that a hand-written request
-cannot drop an owner or a protection by forgetting it.
+cannot drop an owner or a protection by forgetting it. Only `Callers` may be left out: it stays as it is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from services.epoxy import errors, records
 
 MAX_URL = 1024
 MAX_EXTENSIONS = 16
+MAX_CALLERS = 8
+WIDEST_CALLERS = {4: 24, 6: 48}
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _EXTENSION = re.compile(r"[a-z0-9_]{1,40}")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -27,6 +29,7 @@ _MARK_FIELDS = ("owner", "env", "scope", "source", "commit")
 
 def desired(body: Any, name: str) -> records.Desired:
     """Check the whole body of a write to the record `name`. Raises `ApiError` 422 naming the field."""
+    callers = body.pop("Callers", []) if isinstance(body, dict) else []
     document = _mapping("body", body, _FIELDS)
     if document["Name"] != name:
         raise errors.invalid("Name", f"{_show(document['Name'])} differs from the path's {name}")
@@ -40,6 +43,7 @@ def desired(body: Any, name: str) -> records.Desired:
         retired=_boolean("Retired", document["Retired"]),
         protect=_boolean("Protect", document["Protect"]),
         owner=_mark(document["Owner"]),
+        callers=_callers(callers),
     )
 
 
@@ -80,6 +84,25 @@ def _ipv4(value: Any) -> str:
     except ValueError:
         pass
     raise errors.invalid("IPv4Addr", f"{_show(value)} is not an IPv4 address such as 198.18.0.1")
+
+
+def _callers(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_CALLERS:
+        raise errors.invalid("Callers", f"must be a list of at most {MAX_CALLERS} addresses and prefixes")
+    found = []
+    for index, item in enumerate(value):
+        try:
+            if not isinstance(item, str):
+                raise ValueError
+            network = ipaddress.ip_network(item)
+            if network.prefixlen < WIDEST_CALLERS[network.version]:
+                raise ValueError
+        except ValueError:
+            raise errors.invalid(
+                f"Callers.{index}", f"{_show(item)} is not an address, or a prefix of at least /24 or /48"
+            ) from None
+        found.append(str(network.network_address) if network.num_addresses == 1 else str(network))
+    return tuple(found)
 
 
 def _sequence(field: str, value: Any) -> dict[str, str]:

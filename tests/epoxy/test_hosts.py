@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from services.epoxy import records, store
+from tests import epoxy_service
 from tests.epoxy_service import READ_TOKEN, Service, name, record
 
 HOSTS = "/admin/v1/hosts"
@@ -17,6 +18,7 @@ def booted(before: records.Observed) -> records.Observed:
     return dataclasses.replace(
         before,
         update_enabled=True,
+        current_session_ids={"Stage2ID": "2d711642b726b044"},
         last_session_creation_ns=1_700_000_000_123_456_789,
         last_report_ns=1_700_000_300_000_000_000,
         last_success_ns=1_700_000_300_000_000_000,
@@ -34,10 +36,12 @@ def test_a_record_comes_back_as_it_was_put(shared: Service) -> None:
     assert answer.json()["desired"] == body
     assert answer.json()["observed"] == {
         "UpdateEnabled": False,
+        "CurrentSessionIDs": {"Stage2ID": "", "Stage3ID": "", "ReportID": "", "ExtensionID": ""},
         "LastSessionCreation": "0001-01-01T00:00:00Z",
         "LastReport": "0001-01-01T00:00:00Z",
         "LastSuccess": "0001-01-01T00:00:00Z",
         "CollectedInformation": {},
+        "NextBoot": None,
     }
 
 
@@ -106,7 +110,7 @@ def test_a_boot_between_plan_and_apply_moves_no_etag_and_an_apply_loses_no_boot(
     path = f"{HOSTS}/{host}"
     etag = shared.create(record(host))
     beside = store.connect(shared.store_url)
-    beside.observe(host, booted)
+    epoxy_service.observe(beside, host, booted)
     beside.close()
     seen = shared.call("GET", path).json()
     assert seen["etag"] == etag and seen["desired"] == record(host)
@@ -128,7 +132,7 @@ def test_boots_and_writes_at_once_lose_nothing_of_either_owner(shared: Service) 
 
     def boot() -> None:
         for _ in range(30):
-            beside.observe(host, count)
+            epoxy_service.observe(beside, host, count)
 
     boots = [threading.Thread(target=boot) for _ in range(2)]
     for thread in boots:

@@ -19,6 +19,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.epoxy import store
+from tests import epoxy_service
 from tests.epoxy_service import ADMIN_TOKEN, READ_TOKEN, ROOT, Service, command_lines, name, record, until
 
 HOSTS = "/admin/v1/hosts"
@@ -28,6 +29,21 @@ FROZEN_METRICS = {
     "epoxy_last_success": {"machine"},
     "epoxy_hosts": {"state"},
     "epoxy_store_up": set(),
+    "epoxy_hosts_by_stage": {"stage"},
+    "epoxy_unfinished_boot_age_seconds": {"stage"},
+    "epoxy_boot_duration_seconds": {"le"},
+    # No samples before the first boot, refusal, extension or TLS listener.
+    "epoxy_stage1": set(),
+    "epoxy_stage1_unannounced": set(),
+    "epoxy_request_duration_seconds": set(),
+    "epoxy_stage_transitions": set(),
+    "epoxy_refused": set(),
+    "epoxy_connections_cut": set(),
+    "epoxy_extension_duration_seconds": set(),
+    "epoxy_tls_connections": set(),
+    "epoxy_tls_handshakes_failed": set(),
+    "epoxy_certificate_not_after_seconds": set(),
+    "epoxy_certificate_reload_failures": set(),
     "epoxy_http_requests": {"endpoint", "method", "code"},
     "epoxy_http_request_duration_seconds": {"endpoint", "method", "le"},
 }
@@ -153,7 +169,8 @@ def test_metrics_keep_their_names_and_a_machine_that_never_booted_exports_0(serv
     service.create(record(never))
     service.create(record(retired, Retired=True))
     beside = store.connect(service.store_url)
-    beside.observe(
+    epoxy_service.observe(
+        beside,
         booted,
         lambda seen: dataclasses.replace(
             seen, last_session_creation_ns=1_700_000_000_250_000_000, last_success_ns=1_700_000_200_000_000_000
@@ -178,7 +195,7 @@ def test_many_paths_and_methods_make_no_new_series(service: Service) -> None:
     for number in range(5):
         service.call("GET", f"{HOSTS}/{name(1, f'ser0{number}')}")
         service.call("GET", f"/random/{number}")
-        service.call(f"VERB{number}", "/random")
+        service.call(("PROPFIND", "SEARCH", "COPY", "MKCOL", "LOCK")[number], "/random")
     text = service.call("GET", "/metrics").text
     series = re.findall(r"^epoxy_http_requests_total\{(.*?)\} (\S+)$", text, re.MULTILINE)
     assert sorted(series) == [
