@@ -1,0 +1,105 @@
+"""The boot service's programs in their container image, under the containerd that nodes run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from node.images import programs
+from services.local import namespace
+from tests.boot import server
+from tests.epoxy_service import record
+from tests.node_together import runtime
+from tests.node_together.runtime import Container, Runtime
+
+pytestmark = [pytest.mark.xdist_group("containers"), pytest.mark.timeout(1800)]
+
+IMAGE = f"docker.io/{programs.SERVICES.reference}"
+NOBODY = 65534
+LIMIT_S = 300.0
+PORT = 8081
+TOKEN = "admin-token-of-this-test-only"
+HOST = "mlab1-lga1t.mlab-sandbox.measurement-lab.test"
+
+
+@pytest.fixture(scope="module")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """A runtime that has the image; this thread is in the network of its containers meanwhile."""
+    folder = tmp_path_factory.mktemp("services")
+    archive = folder / "services.oci.tar"
+    archive.write_bytes(server.built("oci")[archive.name])
+    (folder / "runtime").mkdir()
+    name = f"mlab-services-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        with namespace.entered(name), runtime.running(folder / "runtime", name) as made:
+            made.load(archive)
+            yield made
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def container(*command: str, mounts: dict[str, tuple[Path, bool]] | None = None) -> Container:
+    """As a cluster would run it: nobody, with no rights, on a root that it cannot write to."""
+    return Container(
+        name=f"{command[0]}-{uuid.uuid4().hex[:8]}",
+        image=IMAGE,
+        command=command,
+        environment={},
+        user=(NOBODY, NOBODY),
+        groups=(),
+        capabilities=(),
+        read_only=True,
+        escalates=False,
+        memory_bytes=512 << 20,
+        mounts=mounts or {},
+    )
+
+
+def test_the_image_starts_the_boot_server_and_has_every_program(containers: Runtime, tmp_path: Path) -> None:
+    assert containers.config(IMAGE)["Entrypoint"] == ["/usr/bin/epoxy"]
+    for command in (("epoxy-tokens", "serve"), ("epoxy-tokens", "approve"), ("epoxy-command",)):
+        log = tmp_path / "-".join(command)
+        running = containers.start(container(*command, "--help"), log)
+        assert running.wait(LIMIT_S) == 0, log.with_suffix(".err").read_text()
+        assert log.read_text().startswith("usage: "), log.read_text()
+
+
+def test_the_boot_server_serves_out_of_its_image_and_ends_when_told(containers: Runtime, tmp_path: Path) -> None:
+    data, secrets, log = tmp_path / "data", tmp_path / "secrets", tmp_path / "log"
+    data.mkdir(mode=0o777)
+    data.chmod(0o777)
+    secrets.mkdir()
+    (secrets / "token").write_text(f"{TOKEN}\n")
+    one = container(
+        *("epoxy", f"--listen=127.0.0.1:{PORT}", "--store=sqlite:///data/hosts.db"),
+        "--admin-token-file=/secrets/token",
+        mounts={"/data": (data, True), "/secrets": (secrets, False)},
+    )
+    running = containers.start(one, log)
+    deadline = time.monotonic() + LIMIT_S
+    while '"listening"' not in (said := log.with_suffix(".err").read_text()):
+        assert running.poll() is None and time.monotonic() < deadline, said
+        time.sleep(0.05)
+    url = f"http://127.0.0.1:{PORT}"
+    with requests.Session() as session:
+        session.trust_env = False
+        headers = {"Authorization": f"Bearer {TOKEN}", "If-None-Match": "*"}
+        body = record(HOST, IPv4Addr="127.0.0.1")
+        made = session.put(f"{url}/admin/v1/hosts/{HOST}", json=body, headers=headers, timeout=60)
+        assert made.status_code == 201, made.text
+        stage1 = session.post(f"{url}/v1/boot/{HOST}/stage1.ipxe", data={}, timeout=60)
+        assert stage1.status_code == 200 and stage1.text.startswith("#!ipxe\n"), stage1.text
+        script = session.get(f"{url}/v1/media/{HOST}/autoexec.ipxe", timeout=60)
+        assert script.status_code == 200 and "##params" in script.text
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(LIMIT_S) == 0, log.with_suffix(".err").read_text()
+    assert '"stopped"' in log.with_suffix(".err").read_text()
