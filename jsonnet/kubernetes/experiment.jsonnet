@@ -5,16 +5,21 @@ local networks = import 'networks.libsonnet';
 local nftables = import 'nftables.libsonnet';
 local pod = import 'pod.libsonnet';
 local proxies = import 'proxies.libsonnet';
+local volumes = import 'volumes.libsonnet';
 
 local HEARTBEAT = 'mlab-heartbeat';
 
 local experiment(params) = {
-  local p = require('experiment', params, ['experiment', 'namespace', 'project', 'placements', 'images', 'volumes', 'sidecars']),
+  local p = require('experiment', params, ['experiment', 'namespace', 'project', 'placements', 'images', 'volumes', 'sidecars', 'schemas']),
   local inNetwork = [placement for placement in p.placements if !placement.hostNetwork],
   local onHost = [placement for placement in p.placements if placement.hostNetwork],
 
   local files =
     (if inNetwork == [] then {} else { [p.experiment + '-nftables']: { 'rules.nft': nftables(require('nftables', p, ['firewall']).firewall) } })
+    + (if p.schemas == {} || !p.sidecars.measurement then {} else {
+         // Columns of what is loaded as it is, as BigQuery writes them: one file a datatype.
+         [volumes.columnsName(p.experiment)]: { [name + '.json']: std.manifestJsonMinified(p.schemas[name]) for name in std.objectFields(p.schemas) },
+       })
     + { [p.experiment + '-' + volume.name]: volume.configMap for volume in p.volumes if 'configMap' in volume },
 
   namespaces: if p.namespace == 'default' then [] else [objects.namespace(p.namespace)],

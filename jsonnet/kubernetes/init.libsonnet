@@ -1,33 +1,23 @@
 // What is made ready before an experiment's containers start, in this order.
 local container = import '../lib/container.libsonnet';
 local require = import '../lib/require.libsonnet';
+local directories = import 'directories.libsonnet';
 local volumes = import 'volumes.libsonnet';
 
-local NOBODY = '65534:65534';
-
-// Directories that several users write to: those of nobody, whose group is inherited.
-local owned(directories) =
-  local list = std.join(' ', directories);
-  'mkdir -p %s && chown -R %s %s && chmod 2775 %s' % [list, NOBODY, list, list];
-
 function(params)
-  local p = require('init', params, ['experiment', 'placement', 'images', 'names']);
+  local p = require('init', params, ['experiment', 'placement', 'images', 'commands', 'names', 'datatypes']);
   local image(name) = require('init', p.images, [name])[name];
-  local spool = volumes.spool(p.experiment);
-  local busybox(name, script, mounts) = container.new({
-    name: name,
-    image: image('busybox'),
-    command: ['/bin/sh', '-c', script],
-    mounts: mounts,
-    root: true,
-    capabilities: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID'],
-  });
   local measured = [
     container.new({
       name: 'set-up-uuid-prefix-file',
       image: image('uuid'),
-      args: ['-prefix-file=' + volumes.uuidPrefix],
+      command: std.get(p.commands, 'uuid', []),
+      hardened: 'uuid' in p.commands,
+      args: ['-filename=' + volumes.uuidPrefix],
+      // The host's name would be that of the node where a pod uses the node's network.
+      env: { POD_NAME: container.fromField('metadata.name') },
       mounts: [container.mount(p.names['uuid-prefix'], volumes.uuid, readOnly=false)],
+      root: true,
     }),
     container.new({
       name: 'uuid-annotator-schema',
@@ -37,16 +27,9 @@ function(params)
       root: true,
       capabilities: ['DAC_OVERRIDE'],
     }),
-    busybox(
-      'set-data-dir-perms',
-      owned([spool, spool + '/hopannotation2', spool + '/scamper1']),
-      [container.mount(p.names.data, spool, readOnly=false)],
-    ),
-    busybox(
-      'set-datatypes-dir-perms',
-      owned([volumes.schemas]),
-      [container.mount(p.names.datatypes, volumes.schemas, readOnly=false)],
-    ),
+    // The pusher watches a directory of each datatype, and ends where one is missing.
+    directories({ name: 'set-data-dir-perms', image: image('busybox'), volume: p.names.data, top: volumes.spool(p.experiment), below: p.datatypes }),
+    directories({ name: 'set-datatypes-dir-perms', image: image('busybox'), volume: p.names.datatypes, top: volumes.schemas, below: [] }),
   ];
   local filtered = [container.new({
     name: 'set-nftables-rules',

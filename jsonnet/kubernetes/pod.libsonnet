@@ -8,11 +8,14 @@ local sidecars = import 'sidecars.libsonnet';
 local volumes = import 'volumes.libsonnet';
 
 function(params)
-  local p = require('pod', params, ['experiment', 'namespace', 'placement', 'sidecars', 'datatypes', 'volumes', 'configMaps']);
+  local p = require('pod', params, ['experiment', 'sites_without_slot', 'namespace', 'placement', 'sidecars', 'datatypes', 'volumes', 'configMaps', 'images', 'commands', 'project']);
   local placement = require('pod', p.placement, ['name', 'type', 'hostNetwork', 'selector', 'measurement', 'containers', 'rollout']);
   local host = placement.hostNetwork;
   assert host || std.get(p, 'index', null) != null : 'component pod: parameter index of %s is missing: a pod outside the host network needs one' % p.experiment;
   assert host || std.get(p, 'firewall', null) != null : 'component pod: parameter firewall of %s is missing: a pod with public addresses needs one' % p.experiment;
+  // The pusher collects for 40 s after it was told to end, and then uploads for 55 s at most.
+  local inTime = !p.sidecars.measurement || p.project == 'mlab-sandbox' || placement.rollout.graceSeconds >= 100;
+  assert inTime : 'component pod: parameter rollout.graceSeconds of %s is %d: the pusher would be killed while it uploads; give it 100 at least' % [placement.name, placement.rollout.graceSeconds];
 
   local standard = volumes.standard(p.experiment);
   local env = {
@@ -57,7 +60,9 @@ function(params)
   local preparation = init({
     experiment: p.experiment,
     images: p.images,
+    commands: p.commands,
     names: standard,
+    datatypes: beside.datatypes,
     measurement: p.sidecars.measurement,
     firewall: !host,
     placement: placement { initContainers: [c { mounts: [mount(given) for given in std.get(c, 'mounts', [])] } for c in placement.initContainers] },
@@ -79,6 +84,7 @@ function(params)
       volumes.emptyDir(standard.events),
       volumes.emptyDir(standard.annotator),
       { name: 'nftables', configMap: { name: p.experiment + '-nftables', defaultMode: 420 } },
+      { name: 'schemas', configMap: { name: volumes.columnsName(p.experiment), defaultMode: 420 } },
       proxies.access,
     ]
     + [
@@ -111,6 +117,16 @@ function(params)
       automountServiceAccountToken: false,
       priorityClassName: 'mlab-experiment',
       nodeSelector: { 'mlab/type': placement.type } + placement.selector,
+      // At these sites the prefix has no address for the index, and the pod would never start.
+      [if !host && p.sites_without_slot != [] then 'affinity']: {
+        nodeAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: {
+            nodeSelectorTerms: [{
+              matchExpressions: [{ key: 'mlab/site', operator: 'NotIn', values: p.sites_without_slot }],
+            }],
+          },
+        },
+      },
       terminationGracePeriodSeconds: placement.rollout.graceSeconds,
       [if host then 'hostNetwork']: true,
       // Service addresses cannot be reached from a public interface.

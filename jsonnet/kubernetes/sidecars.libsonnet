@@ -20,9 +20,15 @@ local PORTS = {
 // Connections to our own ports of metrics are no measurements.
 local OWN_PORTS = [9100, 9090, 9091] + std.range(9989, 9998);
 local ALWAYS = ['tcpinfo', 'pcap', 'scamper1', 'hopannotation2'];
+// What our own programs take, with room: tcp-info with 2,000 connections that all change, pusher with five full bundles.
+local RESOURCES = {
+  'tcp-info': { cpu: { request: '100m' }, memory: { request: '64Mi', limit: '512Mi' } },
+  pusher: { cpu: { request: '100m' }, memory: { request: '128Mi', limit: '1Gi' } },
+  jostler: { cpu: { request: '50m' }, memory: { request: '128Mi', limit: '1Gi' } },
+};
 
 function(params)
-  local p = require('sidecars', params, ['experiment', 'placement', 'urls', 'images', 'sidecars', 'datatypes', 'names', 'anonymize', 'project', 'services']);
+  local p = require('sidecars', params, ['experiment', 'placement', 'urls', 'images', 'commands', 'control_plane', 'sidecars', 'datatypes', 'schemas', 'names', 'anonymize', 'project', 'services']);
   local image(name) = require('sidecars', p.images, [name])[name];
   local spool = volumes.spool(p.experiment);
   local archived = p.datatypes.archived + ALWAYS + (if std.member(p.datatypes.autoloaded, 'annotation2') then [] else ['annotation2']);
@@ -30,13 +36,15 @@ function(params)
   local sidecar(name, args, more={}) = container.new({
     name: name,
     image: image(name),
+    command: std.get(p.commands, name, []),
+    hardened: name in p.commands,
     args: ['-prometheusx.listen-address=%s:%d' % [p.address, PORTS[name]]]
           + args
           + std.get(p.sidecars.args, name, [])
           + std.get(p.placement.sidecarArgs, name, []),
     env: p.env,
     metricsPort: if p.placement.hostNetwork then null else PORTS[name],
-    resources: std.get(p.placement.sidecarResources, name, {}),
+    resources: std.get(p.placement.sidecarResources, name, if name in p.commands then std.get(RESOURCES, name, {}) else {}),
   } + more);
 
   local data = container.mount(p.names.data, spool, readOnly=false);
@@ -52,6 +60,7 @@ function(params)
       '-uuid-prefix-file=' + volumes.uuidPrefix,
       '-tcpinfo.eventsocket=' + volumes.eventSocket,
       '-exclude-srcport=' + std.join(',', std.map(std.toString, OWN_PORTS)),
+    ] + (if p.control_plane == [] then [] else ['-exclude-dstip=' + std.join(',', p.control_plane)]) + [
       '-anonymize.ip=' + p.anonymize,
     ], { mounts: [data, uuid, events(readOnly=false)] }),
 
@@ -108,7 +117,8 @@ function(params)
       env: p.env { GOOGLE_APPLICATION_CREDENTIALS: '/etc/credentials/pusher.json' },
       mounts: [data, secret('pusher-credentials')],
       root: true,
-      capabilities: ['DAC_OVERRIDE'],
+      // A lease on a file tells whether anybody still writes to it; of others' files it takes a right.
+      capabilities: ['DAC_OVERRIDE', 'LEASE'],
     }),
 
     jostler: sidecar('jostler', [
@@ -121,12 +131,17 @@ function(params)
       '-extensions=.json',
       '-missed-age=2h',
       '-missed-interval=5m',
-    ] + ['-datatype=' + datatype for datatype in p.datatypes.autoloaded]
-      + ['-datatype-schema-file=%s:%s/%s.json' % [datatype, volumes.schemas, datatype] for datatype in p.datatypes.autoloaded], {
+    ] + [
+      '-datatype=' + datatype
+      for datatype in p.datatypes.autoloaded
+    ] + [
+      '-datatype-schema-file=%s:%s/%s.json' % [datatype, if datatype in p.schemas then volumes.columns else volumes.schemas, datatype]
+      for datatype in p.datatypes.autoloaded
+    ], {
       env: p.env { GOOGLE_APPLICATION_CREDENTIALS: '/etc/credentials/pusher.json' },
-      mounts: [data, schemas, secret('pusher-credentials')],
+      mounts: [data, schemas] + (if p.schemas == {} then [] else [container.mount('schemas', volumes.columns)]) + [secret('pusher-credentials')],
       root: true,
-      capabilities: ['DAC_OVERRIDE'],
+      capabilities: ['DAC_OVERRIDE', 'LEASE'],
     }),
 
     heartbeat: sidecar('heartbeat', [
@@ -172,6 +187,8 @@ function(params)
 
   {
     ports:: PORTS,
+    // Datatypes that somebody writes or carries away, each with its directory in the spool.
+    datatypes:: if p.sidecars.measurement then std.uniq(std.sort(archived + p.datatypes.autoloaded + ['annotation2'])) else [],
     // Before the measurement: all that must listen when its first client comes.
     before: (if p.sidecars.measurement then [all[name] for name in ['tcp-info', 'traceroute-caller', 'packet-headers', 'uuid-annotator', 'pusher']] else [])
             + (if p.sidecars.measurement && p.datatypes.autoloaded != [] then [all.jostler] else []),

@@ -3,6 +3,7 @@
 local container = import '../lib/container.libsonnet';
 local objects = import '../lib/objects.libsonnet';
 local require = import '../lib/require.libsonnet';
+local directories = import 'directories.libsonnet';
 local proxies = import 'proxies.libsonnet';
 local volumes = import 'volumes.libsonnet';
 
@@ -91,6 +92,9 @@ local scraped(scheme) = { 'prometheus.io/scrape': 'true', 'prometheus.io/scheme'
       terminationGracePeriodSeconds: 120,
       tolerations: [LAME_DUCK],
       securityContext: NOBODY,
+      initContainers: [
+        directories({ name: 'set-data-dir-perms', image: params.images.busybox, volume: 'utilization-data', top: '/var/spool/utilization', below: ['switch'] }),
+      ],
       containers: [
         container.new({
           name: 'disco',
@@ -113,6 +117,8 @@ local scraped(scheme) = { 'prometheus.io/scrape': 'true', 'prometheus.io/scheme'
         container.new({
           name: 'pusher',
           image: params.images.pusher,
+          command: std.get(params.commands, 'pusher', []),
+          hardened: 'pusher' in params.commands,
           args: [
             '-prometheusx.listen-address=$(PRIVATE_IP):9995',
             '-bucket=pusher-' + params.project,
@@ -131,7 +137,7 @@ local scraped(scheme) = { 'prometheus.io/scrape': 'true', 'prometheus.io/scheme'
           },
           metricsPort: 9995,
           root: true,
-          capabilities: ['DAC_OVERRIDE'],
+          capabilities: ['DAC_OVERRIDE', 'LEASE'],
           mounts: [container.mount('utilization-data', '/var/spool/utilization', readOnly=false), container.mount('pusher-credentials', '/etc/credentials')],
         }),
       ],
@@ -146,8 +152,14 @@ local scraped(scheme) = { 'prometheus.io/scrape': 'true', 'prometheus.io/scheme'
 
   // Interface counters of IF-MIB, as the archive has recorded them since 2016.
   discoMetrics:: [
-    { name: name, description: description, oidStub: oid, mlabUplinkName: 'switch.%s.uplink.%s' % [what, way], mlabMachineName: 'switch.%s.local.%s' % [what, way] }
-    for [name, description, oid, what, way] in [
+    {
+      name: counter[0],
+      description: counter[1],
+      oidStub: counter[2],
+      mlabUplinkName: 'switch.%s.uplink.%s' % counter[3:],
+      mlabMachineName: 'switch.%s.local.%s' % counter[3:],
+    }
+    for counter in [
       ['ifHCInOctets', 'Ingress octets.', '.1.3.6.1.2.1.31.1.1.1.6', 'octets', 'rx'],
       ['ifHCOutOctets', 'Egress octets.', '.1.3.6.1.2.1.31.1.1.1.10', 'octets', 'tx'],
       ['ifHCInUcastPkts', 'Ingress unicast packets.', '.1.3.6.1.2.1.31.1.1.1.7', 'unicast', 'rx'],

@@ -7,10 +7,12 @@
   annotator: '/var/local/uuidannotatorsocket',
   annotatorSocket: '/var/local/uuidannotatorsocket/annotator.sock',
   schemas: '/var/spool/datatypes',
+  columns: '/etc/datatypes',
   spool(experiment): '/var/spool/' + experiment,
 
   dataName(path): std.strReplace(std.asciiLower(path), '/', '-') + '-data',
   schemasName(experiment): experiment + '-datatypes',
+  columnsName(experiment): experiment + '-schemas',
 
   hostPath(name, path, type='DirectoryOrCreate'): { name: name, hostPath: { path: path, type: type } },
   emptyDir(name): { name: name, emptyDir: {} },

@@ -28,7 +28,8 @@ local command(params) =
   };
 
 {
-  // Everything is dropped, and given back by name; not root unless asked for.
+  // Everything is dropped, and given back by name; not root unless asked for. `hardened` is for programs of which it is
+  // known that they write to their volumes alone and start nobody with more rights.
   security(params)::
     local capabilities = std.set(std.get(params, 'capabilities', []));
     {
@@ -36,7 +37,7 @@ local command(params) =
       [if std.get(params, 'root', false) then 'runAsGroup']: 0,
     } + if std.get(params, 'privileged', false) then { privileged: true } else {
       capabilities: { drop: ['ALL'], [if capabilities != [] then 'add']: capabilities },
-    },
+    } + if std.get(params, 'hardened', false) then { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false } else {},
 
   // `volume` is a name of the pod's; `readOnly` unless said otherwise.
   mount(volume, path, readOnly=true, subPath=''):: {

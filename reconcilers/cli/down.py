@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from reconcilers.cli import platform_steps
@@ -14,5 +15,5 @@ def run(given: argparse.Namespace) -> int:
     """Succeeds when nothing runs, too."""
     with platform_steps.failures():
         platform.down(platform_steps.folder(given), progress.to(sys.stderr))
-    print("down: no process and no file of the platform is left")
+    print(json.dumps({"down": True}) if given.json else "down: no process and no file of the platform is left")
     return Exit.OK

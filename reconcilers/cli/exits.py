@@ -17,6 +17,7 @@ class Exit(IntEnum):
     REFUSED = 3
     INCOMPLETE = 4
     INVALID = 5
+    UNACCOUNTED = 6
     INTERRUPTED = 130
 
 
@@ -24,6 +25,7 @@ _PRECEDENCE = (
     Exit.INTERRUPTED,
     Exit.INVALID,
     Exit.ERROR,
+    Exit.UNACCOUNTED,
     Exit.INCOMPLETE,
     Exit.REFUSED,
     Exit.CHANGES,
@@ -32,7 +34,7 @@ _PRECEDENCE = (
 
 
 def worst(found: Iterable[Exit]) -> Exit:
-    """5 > 1 > 4 > 3 > 2 > 0."""
+    """5 > 1 > 6 > 4 > 3 > 2 > 0."""
     present = set(found)
     return next((status for status in _PRECEDENCE if status in present), Exit.OK)
 

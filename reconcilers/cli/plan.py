@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from reconcilers.cli import planning
+from reconcilers.cli import keeping, planning
 from reconcilers.cli.exits import Exit, worst
 from reconcilers.cli.session import open_session
-from reconcilers.report import markdown, text
+from reconcilers.report import colour, markdown, text, workflow
 from reconcilers.report.run import VERSION, RunPlan, as_json
 
 
@@ -46,17 +46,17 @@ def run(given: argparse.Namespace) -> int:
             made = planning.make(session, environment, given, stack).made
         plans.append(made)
         if given.format == "text" and not given.json:
-            print("\n".join(text.plan(made, verbose=given.verbose)))
+            lines = text.plan(made, verbose=given.verbose)
+            print("\n".join(colour.paint(lines, on=colour.wanted(given.color, sys.stdout))), flush=True)
         elif given.format == "markdown" and not given.json:
             print(markdown.plan(made))
+        elif given.format == "github" and not given.json:
+            print("\n".join(workflow.plan(made)))
     if given.json or given.format == "json":
         print(json.dumps(document(plans), indent=1, ensure_ascii=False))
     if given.out:
-        _keep(Path(given.out), json.dumps(document(plans), ensure_ascii=False))
-    return worst(status_of(made) for made in plans)
-
-
-def _keep(path: Path, content: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(content)
-    partial.replace(path)
+        keeping.whole(Path(given.out), json.dumps(document(plans), ensure_ascii=False))
+    for path in given.markdown:
+        keeping.added(Path(path), "\n\n".join(markdown.plan(made, artifact=given.link) for made in plans))
+    statuses = [*(status_of(made) for made in plans), session.bugs.told()]
+    return worst(Exit.OK if given.changes_ok and status is Exit.CHANGES else status for status in statuses)

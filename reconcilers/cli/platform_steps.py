@@ -1,4 +1,4 @@
-"""What `up` and `down` share: the platform's folder below the state folder, and errors as ours."""
+"""What verbs that use the local platform share: its folder below the state folder, and its errors as ours."""
 
 from __future__ import annotations
 

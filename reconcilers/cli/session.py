@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reconcilers.cli.bugs import Bugs
+from reconcilers.core import collector
 from reconcilers.core.errors import ConfigError, UsageError
 from reconcilers.core.model import Resource
+from reconcilers.fleet import rules
 from reconcilers.fleet.model import Environment, Fleet
 from reconcilers.load import fleet as loading
+from reconcilers.load import overlay as overlays
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,13 @@ class Session:
     fleet: Fleet
     overlay: Mapping[str, Any] | None
     use_cache: bool
+    bugs: Bugs
+    checkout: Path
+    """Where git is asked; `root` itself, but for the configuration of a commit that is not checked out."""
+    at: str = ""
+    """That commit, or empty."""
+    notes: tuple[str, ...] = ()
+    """What a plan of it must say."""
 
     def environments(self, names: Iterable[str]) -> list[Environment]:
         """The chosen ones in order of promotion; all when none is named."""
@@ -45,8 +55,9 @@ class Session:
         from reconcilers.load.jsonnet import Engine
         from reconcilers.render import all as rendering
 
-        engine = Engine(jsonnet_root(self.root), Cache() if self.use_cache else None)
-        return dict(rendering.desired(self.fleet, environment, engine=engine, targets=targets))
+        engine = Engine(jsonnet_root(self.root), Cache() if self.use_cache else None, still=True)
+        with collector.paused():
+            return dict(rendering.desired(self.fleet, environment, engine=engine, targets=targets))
 
 
 def _order(name: str) -> int:
@@ -74,28 +85,42 @@ def jsonnet_root(root: Path) -> Path:
 
 
 def overlay_of(state: Path) -> Mapping[str, Any] | None:
-    """Where the targets are while the platform of this machine runs; None without one."""
-    file = state / "platform" / "platform.json"
-    try:
-        document: Mapping[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: cannot be read: {error}; run `mlab down`, then `mlab up`") from error
-    return document
+    """What lies over the environments on this machine; None if nothing does."""
+    return overlays.read(overlays.files(state))
 
 
 def open_session(given: argparse.Namespace, *, live: bool = False) -> Session:
-    """Load everything. Raises `ConfigError` with all problems if anything is invalid."""
+    """Load everything. Raises `ConfigError` with all problems if anything is invalid.
+
+    With `--at` the configuration is that of a commit, and only the addresses are this checkout's: see `proposed`.
+    """
     root, state = root_of(given), state_of(given)
     overlay = overlay_of(state)
-    loaded = loading.load(root, overlay=overlay)
+    use_cache = not getattr(given, "no_cache", False)
+    where, at = root, ""
+    if getattr(given, "at", None):
+        from reconcilers.cli import proposed
+
+        where, at = proposed.export(root, given.at)
+    loaded = loading.load(where, overlay=overlay, use_cache=use_cache)
     errors = [problem for problem in loaded.problems if problem.severity == "error"]
     if errors:
         raise ConfigError(count(len(errors)), errors)
-    if overlay is not None and live and not getattr(given, "quiet", False):
+    fleet = loaded.fleet
+    notes: tuple[str, ...] = ()
+    if at:
+        fleet, notes = proposed.with_own_addresses(loaded.fleet, proposed.own_fleet(root, overlay), where, root)
+    quiet = getattr(given, "quiet", False)
+    if not quiet:
+        for remark in sorted((*loaded.warnings, *loaded.notes), key=rules.order):
+            print(remark.line(), file=sys.stderr)
+    if live:
+        from reconcilers.cli import logs
+
+        logs.log_to_stderr()
+    if overlay is not None and "stage" in overlay and live and not quiet:
         print(f"targets: the platform on this machine ({state / 'platform'})", file=sys.stderr)
-    return Session(root, state, loaded.fleet, overlay, not getattr(given, "no_cache", False))
+    return Session(where, state, fleet, overlay, use_cache, given.bugs, root, at, notes)
 
 
 def count(errors: int) -> str:

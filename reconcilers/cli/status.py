@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from reconcilers.cli import planning
+from reconcilers.cli import planning, recorded
 from reconcilers.cli.exits import Exit, worst
 from reconcilers.cli.session import open_session
-from reconcilers.core.errors import MlabError
 from reconcilers.load.history import open_history
-from reconcilers.providers.records import Records
+from reconcilers.providers import pauses
+from reconcilers.report import record
 
 
 def run(given: argparse.Namespace) -> int:
@@ -23,14 +24,16 @@ def run(given: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = []
     statuses = []
     for environment in session.environments(given.env):
-        spooled = sorted(str(p) for p in (session.state / "spool").glob(f"applied-{environment.name}-*.json"))
+        spooled = [str(path) for path in record.spooled(session.state, environment.name)]
         entry: dict[str, Any] = {"env": environment.name, "head": head, "spooled": spooled}
-        try:
-            entry["applied"], _ = Records(environment).read_applied(environment.name)
-            statuses.append(Exit.OK)
-        except MlabError as error:
-            entry["applied"], entry["error"] = None, str(error)
-            statuses.append(Exit.INCOMPLETE)
+        known = recorded.read(environment, environment.data["targets"], given.timeout)
+        entry["applied"] = known.applied
+        entry["pauses"] = {f"{environment.name}/{target}": asdict(pause) for target, pause in known.pauses.items()}
+        if known.applied_error:
+            entry["error"] = known.applied_error
+        if known.pauses_error:
+            entry["pauses_error"] = known.pauses_error
+        statuses.append(Exit.INCOMPLETE if known.applied_error or known.pauses_error else Exit.OK)
         found.append(entry)
     if given.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
@@ -54,5 +57,9 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
         )
         for scope, state in applied.get("scopes", {}).items():
             yield f"  {scope}: {state.get('commit', 'never')[:7]} {state['result']}"
+    for scope, pause in entry.get("pauses", {}).items():
+        yield f"  {scope}: {pauses.Pause(**pause).text()}"
+    if "pauses_error" in entry and "error" not in entry:
+        yield f"  whether a scope is paused is not known: {entry['pauses_error']}"
     for path in entry["spooled"]:
         yield f"  not yet written: {path} (the next apply writes it)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from reconcilers.cli.exits import Exit
 from reconcilers.cli.session import open_session
@@ -16,10 +17,14 @@ def run(given: argparse.Namespace) -> int:
     env, _, target = given.scope.partition("/")
     if not target:
         raise UsageError(f"{given.scope}: a scope is ENVIRONMENT/TARGET, for example production/kubernetes")
-    provider = targets.connect(target, session.environments([env])[0])
+    provider = targets.connect(target, session.environments([env])[0], given.timeout)
     try:
         provider.unlock(given.holder)
     finally:
         provider.close()
-    print(f"{given.scope}: unlocked")
+    print(
+        json.dumps({"scope": given.scope, "unlocked": True})
+        if given.json
+        else f"{given.scope}: no lock of {given.holder} is left"
+    )
     return Exit.OK

@@ -9,15 +9,19 @@ from pathlib import Path
 
 from reconcilers.cli.exits import Exit
 from reconcilers.cli.session import count, root_of
+from reconcilers.fleet import rules
 from reconcilers.load import fleet as loading
 
 
 def run(given: argparse.Namespace) -> int:
-    """Exit 5 if there is any error; warnings are shown and change nothing."""
+    """Exit 5 if there is any error; warnings and notes are shown and change nothing."""
     root = root_of(given)
+    if given.changed and not _changed(root):
+        print("valid: nothing below config/ differs from the last commit", file=sys.stderr)
+        return Exit.OK
     only = [Path(path) for path in given.paths] or None
-    loaded = loading.load(root, only=only)
-    problems = loaded.problems
+    loaded = loading.load(root, only=only, use_cache=not given.no_cache)
+    problems = sorted((*loaded.problems, *loaded.warnings, *loaded.notes), key=rules.order)
     form = "json" if given.json else given.format
     if problems or form == "json":
         from reconcilers.load import present
@@ -35,6 +39,14 @@ def run(given: argparse.Namespace) -> int:
     if form == "text":
         print(_sums(loaded))
     return Exit.OK
+
+
+def _changed(root: Path) -> bool:
+    """Whatever changed, everything is read: one file can break a rule at another one's place."""
+    from reconcilers.load import worktree
+
+    worktree.require(root)
+    return any(file.startswith("config/") for file in worktree.uncommitted(root).files)
 
 
 def _sums(loaded: loading.Loaded) -> str:

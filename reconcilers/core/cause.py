@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from reconcilers.core import canonical
 from reconcilers.core.model import Action, Cause, Change, Id, Plan, Resource, Span
 
+NO_RECORD = "no record of a former apply"
+UNREADABLE = "the record of the last apply cannot be read"
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -24,28 +27,46 @@ class History:
     previous: Mapping[Id, Resource]
     changed: Mapping[str, int]
     removed_in: Callable[[str], str] = lambda file: ""
+    pending: frozenset[str] = frozenset()
+    """Ids whose change was wanted at `base` already and was blocked then."""
 
 
-def assign(plan: Plan, desired: Mapping[Id, Resource], history: History | None) -> Plan:
-    """The same plan with cause, reason and the most telling place in git on each change."""
+def assign(
+    plan: Plan, desired: Mapping[Id, Resource], history: History | None, *, why_unknown: str = NO_RECORD
+) -> Plan:
+    """The same plan with cause, reason and the most telling place in git on each change.
+
+    Without a history every cause is unknown, and each reason begins with `why_unknown`, up to a semicolon.
+    """
+    if history is None:
+        unknown = (replace(c, cause=Cause.UNKNOWN, reason=_joined(why_unknown, c)) for c in plan.changes)
+        return replace(plan, changes=tuple(unknown))
     return replace(plan, changes=tuple(_explained(change, desired.get(change.id), history) for change in plan.changes))
 
 
-def _explained(change: Change, now: Resource | None, history: History | None) -> Change:
-    if history is None:
-        return replace(change, cause=Cause.UNKNOWN, reason="no record of a former apply")
+def _explained(change: Change, now: Resource | None, history: History) -> Change:
     before = history.previous.get(change.id)
     source, more = _place(change.source, history)
+    if _spec(before) == _spec(now) and str(change.id) in history.pending:
+        reason = f"wanted at {history.base} already, and blocked then"
+        return replace(change, cause=Cause.CONFIG, reason=_joined(reason, change))
     if _spec(before) == _spec(now):
-        return replace(change, cause=Cause.DRIFT, reason=_DRIFT.get(change.action, "the live object changed"))
+        reason = _DRIFT.get(change.action, "the live object changed")
+        return replace(change, cause=Cause.DRIFT, reason=_joined(reason, change))
     removed_in = history.removed_in(source.file) if change.action is Action.DELETE else ""
     if change.action is Action.DELETE:
-        reason = f"not in git since {removed_in or history.base}"
+        reason = f"not in git since {removed_in}" if removed_in else f"git wants it no more since {history.base}"
     elif before is None:
         reason = f"new since {history.base}"
     else:
         reason = f"changed since {history.base}"
-    return replace(change, cause=Cause.CONFIG, reason=reason + more, source=source, removed_in=removed_in)
+    reason = _joined(reason + more, change)
+    return replace(change, cause=Cause.CONFIG, reason=reason, source=source, removed_in=removed_in)
+
+
+def _joined(reason: str, change: Change) -> str:
+    """What the provider said of the risk stands behind the cause."""
+    return f"{reason}; {change.reason}" if change.reason else reason
 
 
 _DRIFT = {

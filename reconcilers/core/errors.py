@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,13 @@ def one_line(text: str, limit: int = 256) -> str:
     """Fold white space and cut: no response body of more than 256 characters reaches a log."""
     folded = " ".join(text.split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def bug(error: BaseException) -> str:
+    """One line for an error that is nobody's but ours: what and where, so that it can be reported."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {frames[-1].name} ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})" if frames else ""
+    return one_line(f"internal error: {type(error).__name__}: {error}{where}")
 
 
 class MlabError(Exception):
@@ -40,11 +48,15 @@ class Refused(MlabError):
 
 
 class Temporary(MlabError):
-    """The target could not do it now; the same call may succeed later. `retry_after_s` is the server's wish."""
+    """The target could not do it now; the same call may succeed later.
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    `retry_after_s` is the server's wish; `throttled` says that we ask too much of it (429).
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None, *, throttled: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.throttled = throttled
 
 
 class Permanent(MlabError):
@@ -53,3 +65,16 @@ class Permanent(MlabError):
 
 class Conflict(MlabError):
     """The live object moved since it was observed (409, 412): observe again, plan again."""
+
+
+def advised(error: MlabError) -> str:
+    """One line for an error that ended a scope: the reason, then the next step, which no long reason cuts off."""
+    return f"{one_line(str(error), 220)}; {_next_step(error)}"
+
+
+def _next_step(error: MlabError) -> str:
+    if isinstance(error, Temporary):
+        return "run again when the target answers"
+    if isinstance(error, Conflict):
+        return "another writer was quicker: run again"
+    return "correct the target, or what git says of it, and run again"

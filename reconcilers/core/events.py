@@ -1,7 +1,8 @@
 """What happens during a run, as it happens: one value a step, for a progress line, a JSON stream and the tests.
 
-Kinds: `start`, `diagnostic`, `scope_planned`, `change_started`, `change_finished`, `health_wait`, `retry`,
-`scope_finished`, `summary`.
+The engine tells `scope_locked`, `change_started`, `change_finished`, `health_wait`, `retry` and `scope_finished`
+(`lost`: its lock was not ours to the end); those of the whole run (`start`, `diagnostic`, `scope_planned`,
+`change_planned`, `summary`) are made where the run is put together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,3 @@ class Event:
 
 
 Listener = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """For callers that want the result alone."""

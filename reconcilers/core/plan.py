@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from reconcilers.core import canonical, diff
@@ -27,14 +28,16 @@ from reconcilers.core.model import (
 
 OWNER = "mlab"
 """What our marks name as the owner."""
+UNMARKED = "it exists without our mark: name it in `ownership.adopt` of the environment, or let its owner remove it"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The two pure parts of a provider that planning needs."""
+    """The two pure parts of a provider that planning needs, and the key of digests of sensitive values."""
 
     normalise: Callable[[Resource], Json]
     assess: Callable[[Change], Change]
+    key: bytes = b""
 
 
 def scope_environment(scope: str) -> str:
@@ -58,14 +61,61 @@ def make(scope: str, desired: Iterable[Resource], observed: Iterable[Observed], 
     have = {item.id: item for item in observed}
     changes: list[Change] = []
     unchanged = 0
-    for identity in sorted(want.keys() | have.keys()):
+    renames = dict(_renames(scope, want, have))
+    for identity in sorted(want.keys() | have.keys(), key=_by_id):
         change = _one(scope, want.get(identity), have.get(identity), rules)
         if change is None:
             unchanged += identity in want
         else:
-            changes.append(rules.assess(change))
+            changes.append(rules.assess(_renamed(change, renames, have, rules)))
     population = Counter(identity.kind for identity, item in have.items() if ours(item.owner, scope))
     return Plan(scope, tuple(sorted(changes, key=sort_key)), unchanged, dict(sorted(population.items())))
+
+
+_by_id = attrgetter("kind", "name")
+"""The order of ids, compared as tuples: thousands of them by their own method take longer than the plan."""
+
+
+def letting_go(scope: str, observed: Iterable[Observed]) -> Plan:
+    """Everything of ours loses our mark and stays as it is; what bears none of ours is no concern of it."""
+    items = [item for item in observed if ours(item.owner, scope)]
+    changes = (
+        Change(
+            Action.FORGET,
+            item.id,
+            None,
+            item,
+            risk=Risk.DISRUPTIVE,
+            source=Span(item.owner.source if item.owner else ""),
+            reason="it stays, and nobody here manages it any more",
+        )
+        for item in items
+    )
+    population = Counter(item.id.kind for item in items)
+    return Plan(scope, tuple(sorted(changes, key=sort_key)), population=dict(sorted(population.items())))
+
+
+def _renames(scope: str, want: Mapping[Id, Resource], have: Mapping[Id, Observed]) -> Iterable[tuple[Id, Id]]:
+    """Pairs of old and new name, each way round, of what is ours under its old name and not there under its new."""
+    for resource in want.values():
+        old = resource.moved_from
+        if old is None:
+            continue
+        if old in have and old not in want and resource.id not in have and ours(have[old].owner, scope):
+            yield old, resource.id
+            yield resource.id, old
+
+
+def _renamed(change: Change, renames: Mapping[Id, Id], have: Mapping[Id, Observed], rules: Rules) -> Change:
+    """A creation shows only what differs from the old thing; a deletion says under which name it goes on."""
+    other = renames.get(change.id)
+    if other is None:
+        return change
+    if change.desired is None:
+        return replace(change, moved=other, reason=f"renamed to {other}")
+    wanted = change.desired
+    found = diff.fields(have[other].spec, rules.normalise(wanted), sensitive=wanted.sensitive, key=rules.key)
+    return replace(change, moved=other, fields=found, reason=f"renamed from {other}")
 
 
 def one(scope: str, resource: Resource | None, item: Observed | None, rules: Rules) -> Change | None:
@@ -77,18 +127,18 @@ def one(scope: str, resource: Resource | None, item: Observed | None, rules: Rul
 def _one(scope: str, resource: Resource | None, item: Observed | None, rules: Rules) -> Change | None:
     if resource is not None and item is not None:
         after = rules.normalise(resource)
-        found = diff.fields(item.spec, after, sensitive=resource.sensitive)
+        found = diff.fields(item.spec, after, sensitive=resource.sensitive, key=rules.key)
         if ours(item.owner, scope):
             if not found:
                 return None
             return Change(Action.UPDATE, resource.id, resource, item, found, source=resource.span)
         return _adoption(resource, item, found)
     if resource is not None:
-        found = diff.fields({}, rules.normalise(resource), sensitive=resource.sensitive)
+        found = diff.fields({}, rules.normalise(resource), sensitive=resource.sensitive, key=rules.key)
         return Change(Action.CREATE, resource.id, resource, None, found, source=resource.span)
     if item is not None and ours(item.owner, scope):
         assert item.owner is not None
-        blocked = "it is protected: remove the live protection mark first" if item.protect else None
+        protected = "it is protected: remove the live protection mark first" if item.protect else None
         found = diff.fields(item.spec, {})
         return Change(
             Action.DELETE,
@@ -98,19 +148,19 @@ def _one(scope: str, resource: Resource | None, item: Observed | None, rules: Ru
             found,
             risk=Risk.DESTRUCTIVE,
             source=Span(item.owner.source),
-            blocked=blocked,
+            blocked=protected,
+            impossible=item.protect,
         )
     return None
 
 
 def _adoption(resource: Resource, item: Observed, found: tuple[Any, ...]) -> Change:
-    if item.owner is None:
-        blocked = (
-            None if resource.adopt else "it exists without our mark: set `adopt: true`, or let its owner remove it"
-        )
-    else:
-        mark = item.owner
+    mark = item.owner
+    blocked = None
+    if mark is not None:
         blocked = f"another owner manages it: {mark.owner or '?'} ({mark.env or '?'}, {mark.scope or '?'})"
+    elif not resource.adopt:
+        blocked = UNMARKED
     return Change(
         Action.ADOPT,
         resource.id,
@@ -134,11 +184,11 @@ def change_key(scope: str, change: Change) -> str:
 
     Version tokens are left out, since a status writer may bump them at any time.
     """
-    shown = [[list(f.path), "(sensitive)" if f.sensitive else f.after] for f in change.fields]
-    before = None
+    shown = [[list(f.path), f.after] for f in change.fields]
+    before: Any = None
     if change.observed is not None:
-        hidden = {f.path for f in change.fields if f.sensitive}
-        before = canonical.sha256(dict(change.observed.spec)) if not hidden else "(sensitive)"
+        hidden = [[list(f.path), f.before] for f in change.fields if f.sensitive]
+        before = hidden or canonical.sha256(dict(change.observed.spec))
     return canonical.sha256([scope, str(change.id), change.action.value, shown, before])
 
 
@@ -171,11 +221,3 @@ def counts(plans: Iterable[Plan]) -> dict[str, int]:
 def incomplete(scope: str, problem: str) -> Plan:
     """The plan of a scope that could not be observed: nothing is known, so nothing may be pruned."""
     return Plan(scope, complete=False, problems=(problem,))
-
-
-def without(plan: Plan, blocked: str, *, actions: frozenset[Action]) -> Plan:
-    """The same plan with changes of these actions blocked for this reason, unless they are blocked already."""
-    changes = tuple(
-        replace(c, blocked=blocked) if c.action in actions and c.blocked is None else c for c in plan.changes
-    )
-    return replace(plan, changes=changes)

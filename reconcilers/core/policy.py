@@ -17,7 +17,6 @@ from datetime import date
 from reconcilers.core.model import Action, Change, Plan, Risk
 
 COUNTED = (Action.DELETE, Action.UPDATE)
-_GLOB = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +103,19 @@ def _spend(plan: Plan, acks: Iterable[Ack], left: dict[tuple[str, int], int]) ->
         file = None if change.impossible else _permission(plan.scope, change, acks, left)
         if file is not None:
             changes.append(replace(change, ack=file, blocked=None))
-        elif change.risk is Risk.IRREVERSIBLE and change.blocked is None:
-            needed = f"it is irreversible: it needs an acknowledgement that names {plan.scope}/{change.id} exactly"
+        elif change.risk is Risk.IRREVERSIBLE and not change.impossible:
+            needed = f"it is irreversible; permit exactly this one: {_entry(plan.scope, change)}"
             changes.append(replace(change, blocked=needed))
         elif change.action is Action.REPLACE and change.blocked is None:
-            needed = f"it replaces the live object: it needs an acknowledgement for {plan.scope}/{change.id}"
+            needed = f"it replaces the live object; permit it: {_entry(plan.scope, change)}"
             changes.append(replace(change, blocked=needed))
         else:
             changes.append(change)
     return replace(plan, changes=tuple(changes))
+
+
+def _entry(scope: str, change: Change) -> str:
+    return f'in config/acks/ with {{action: {change.action}, match: "{scope}/{change.id}", max: 1}}'
 
 
 def _permission(scope: str, change: Change, acks: Iterable[Ack], left: dict[tuple[str, int], int]) -> str | None:
@@ -121,20 +124,17 @@ def _permission(scope: str, change: Change, acks: Iterable[Ack], left: dict[tupl
     name = f"{scope}/{change.id}"
     for ack in acks:
         for i, allowance in enumerate(ack.allow):
-            if left[ack.file, i] <= 0 or allowance.action is not counted_as(change):
+            exact = allowance.match == name
+            # Who names one change exactly may call it what the plan calls it; a glob must name what it counts as.
+            if left[ack.file, i] <= 0 or allowance.action not in (counted_as(change), *[change.action] * exact):
                 continue
-            exact_only = change.risk is Risk.IRREVERSIBLE
-            if exact_only and _GLOB & set(allowance.match):
-                continue
-            if allowance.match == name or (not exact_only and fnmatch.fnmatchcase(name, allowance.match)):
+            if exact or (change.risk is not Risk.IRREVERSIBLE and fnmatch.fnmatchcase(name, allowance.match)):
                 left[ack.file, i] -= 1
                 return ack.file
     return None
 
 
 def _needs_permission(change: Change) -> bool:
-    if change.blocked is not None and change.action is Action.DELETE:
-        return False  # a protected object: only removing the live mark helps
     return change.blocked is not None or counted_as(change) in (*COUNTED, Action.REPLACE)
 
 
@@ -142,6 +142,8 @@ def counted_as(change: Change) -> Action:
     """The action under which a change counts against a limit."""
     if change.action is Action.UPDATE and change.risk in (Risk.DESTRUCTIVE, Risk.IRREVERSIBLE):
         return Action.DELETE
+    if change.action is Action.DELETE and change.moved is not None:
+        return Action.UPDATE  # a thing goes on under another name
     return change.action
 
 
@@ -170,13 +172,19 @@ def _violations(plan: Plan, limits: LimitSet) -> list[str]:
 
 
 def guard_emptied(plan: Plan, wanted: int, why: str = "") -> Plan:
-    """No deletions at all where git wants nothing while things of ours are live, or where desired is not whole."""
+    """No deletions where git wants nothing while things of ours are live, or where what it wants is not known whole.
+
+    The first may be meant, and then wants an acknowledgement; the second nobody can mean.
+    """
     owned = sum(plan.population.values())
-    reason = why or (f"git wants nothing in this scope while {owned} resources are live" if not wanted else "")
-    if not reason or not owned:
+    if (wanted and not why) or not owned:
         return plan
+    emptied = (
+        f"git wants nothing in this scope while {owned} resources are live; if that is meant, permit it in "
+        f'config/acks/ with {{action: delete, match: "{plan.scope}/*", max: {owned}}}'
+    )
     changes = tuple(
-        replace(c, blocked=f"{reason}: nothing is deleted", impossible=bool(why))
+        replace(c, blocked=f"{why}: nothing is deleted" if why else emptied, impossible=bool(why))
         if c.action is Action.DELETE and c.blocked is None
         else c
         for c in plan.changes

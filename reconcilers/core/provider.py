@@ -46,6 +46,13 @@ class Holder:
     started: str
 
 
+def taken(scope: str, by: Holder) -> str:
+    """What a refusal says of a held lock: who has it, in which run, since when, and the way out."""
+    run = f", {by.run_url}" if by.run_url else ""
+    way_out = f"wait, or `mlab unlock {scope} --holder {by.identity}` if that run is dead"
+    return f"locked by {by.identity} ({by.actor}{run}) since {by.started}; {way_out}"
+
+
 class Lock(Protocol):
     """A lock with an expiry, kept in the scope's own target."""
 
@@ -110,3 +117,15 @@ class Staged(Protocol):
 
     def finish(self, wanted: Collection[Id], complete: bool, fault: Callable[[str], None]) -> None:
         """Called after the last write; `complete` if everything, deletions too, came about."""
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A provider that writes sets of changes, each wholly or not at all, and knows which belong together."""
+
+    def batches(self, changes: Sequence[Change], deletions: Sequence[Change]) -> Sequence[Sequence[Change]]:
+        """All `changes` of one level in sets, each the argument of one `apply`.
+
+        A set may take in permitted `deletions` without which its changes cannot come about (an alias that gives way
+        to an address); all others come later, as `changes` of their own. No I/O.
+        """

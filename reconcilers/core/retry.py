@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from reconcilers.core.errors import Temporary
 
@@ -37,7 +39,7 @@ class Rate:
     """A token bucket of `per_s` calls a second; `slow_down` halves it, each success gives a twentieth back."""
 
     def __init__(self, per_s: float, policy: Policy) -> None:
-        self._full = self._per_s = per_s
+        self._full = self.per_s = per_s
         self._policy = policy
         self._next = policy.clock()
         self._lock = threading.Lock()
@@ -47,16 +49,30 @@ class Rate:
         with self._lock:
             now = self._policy.clock()
             start = max(now, self._next)
-            self._next = start + 1 / self._per_s
+            self._next = start + 1 / self.per_s
         if start > now:
             self._policy.sleep(start - now)
 
     def slow_down(self) -> None:
         """The target said that it is too much."""
         with self._lock:
-            self._per_s = max(0.5, self._per_s / 2)
+            self.per_s = max(0.5, self.per_s / 2)
 
     def recover(self) -> None:
         """A call went well."""
         with self._lock:
-            self._per_s = min(self._full, self._per_s + self._full / 20)
+            self.per_s = min(self._full, self.per_s + self._full / 20)
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """Seconds out of a `Retry-After` header: a number, or an HTTP date (RFC 9110, 10.2.3); None if neither."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

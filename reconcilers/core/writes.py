@@ -15,16 +15,16 @@ from typing import Any
 
 from reconcilers.core import canonical
 from reconcilers.core import plan as planning
-from reconcilers.core.errors import Conflict, MlabError, Permanent, Refused, Temporary, one_line
+from reconcilers.core.errors import Conflict, MlabError, Temporary, bug, one_line
 from reconcilers.core.events import Event, Listener
 from reconcilers.core.model import Change, Outcome, Resource, Result
-from reconcilers.core.provider import Context, Provider
+from reconcilers.core.provider import Batched, Context, Provider
 from reconcilers.core.retry import Policy, Rate
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Everything that a write of this scope needs; `record` gets the intent before and the outcome after each write."""
+    """Everything that a write of this scope needs; `record` gets intents before and outcomes after each write."""
 
     provider: Provider
     rules: planning.Rules
@@ -32,32 +32,47 @@ class Writer:
     context: Context
     policy: Policy
     rate: Rate
-    record: Callable[[Mapping[str, Any]], None]
+    record: Callable[[Sequence[Mapping[str, Any]]], None]
     listen: Listener
     stopped: threading.Event
+    on_bug: Callable[[Exception], None] = lambda error: None
     jobs: int = 16
 
 
-def level(writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
-    """Write changes that do not depend on each other. After an interrupt no further one is started."""
+def level(writer: Writer, changes: Sequence[Change], deletions: Sequence[Change] = ()) -> list[Outcome]:
+    """Write changes that do not depend on each other. After an interrupt no further one is started.
+
+    `deletions` are permitted ones to come; a `Batched` provider may take some of them in.
+    """
     if not changes:
         return []
-    if writer.provider.capabilities.atomic_batch:
-        return _attempt(writer, tuple(changes))
-    workers = max(1, min(writer.jobs, writer.provider.capabilities.max_concurrency, len(changes)))
+    batches = _batches(writer.provider, changes, deletions)
+    workers = max(1, min(writer.jobs, writer.provider.capabilities.max_concurrency, len(batches)))
     if workers == 1:
-        return [outcome for change in changes for outcome in _attempt(writer, (change,))]
+        return [outcome for batch in batches for outcome in _attempt(writer, batch)]
     with ThreadPoolExecutor(workers, thread_name_prefix=writer.provider.scope) as pool:
-        done = list(pool.map(lambda change: _attempt(writer, (change,)), changes))
+        done = list(pool.map(lambda batch: _attempt(writer, batch), batches))
     return [outcome for outcomes in done for outcome in outcomes]
+
+
+def _batches(
+    provider: Provider, changes: Sequence[Change], deletions: Sequence[Change]
+) -> Sequence[tuple[Change, ...]]:
+    if isinstance(provider, Batched):
+        return [tuple(batch) for batch in provider.batches(changes, deletions)]
+    if provider.capabilities.atomic_batch:
+        return [tuple(changes)]
+    return [(change,) for change in changes]
 
 
 def _attempt(writer: Writer, batch: tuple[Change, ...]) -> list[Outcome]:
     started = time.monotonic()
     tries = 0
     reconsidered = False
+    writer.record([_line(writer, "intent", change) for change in batch])
     for change in batch:
-        _note(writer, "intent", change)
+        shown = {"id": str(change.id), "action": change.action.value}
+        writer.listen(Event("change_started", writer.provider.scope, shown))
     while True:
         tries += 1
         if writer.stopped.is_set():
@@ -67,12 +82,13 @@ def _attempt(writer: Writer, batch: tuple[Change, ...]) -> list[Outcome]:
             writer.context.still_held()
             writer.provider.apply(batch, writer.context)
         except Temporary as error:
-            if error.retry_after_s is not None:
+            if error.throttled:
                 writer.rate.slow_down()
             pause = writer.policy.pause_s(tries, error)
             if pause is None:
                 return _end(writer, batch, Result.FAILED_TEMPORARY, str(error), tries, started)
-            writer.listen(Event("retry", writer.provider.scope, {"error": one_line(str(error)), "in_s": pause}))
+            said = {"error": one_line(str(error)), "in_s": pause, "asked": error.retry_after_s is not None}
+            writer.listen(Event("retry", writer.provider.scope, said))
             writer.stopped.wait(pause) if writer.policy.sleep is time.sleep else writer.policy.sleep(pause)
         except Conflict as error:
             if reconsidered:
@@ -84,10 +100,11 @@ def _attempt(writer: Writer, batch: tuple[Change, ...]) -> list[Outcome]:
             if not again:
                 return _end(writer, batch, Result.UNCHANGED, "", tries, started)
             batch = again
-        except (Permanent, Refused) as error:
-            return _end(writer, batch, Result.FAILED_PERMANENT, str(error), tries, started)
         except MlabError as error:
             return _end(writer, batch, Result.FAILED_PERMANENT, str(error), tries, started)
+        except Exception as error:
+            writer.on_bug(error)
+            return _end(writer, batch, Result.FAILED_PERMANENT, bug(error), tries, started)
         else:
             writer.rate.recover()
             return _end(writer, batch, Result.APPLIED, "", tries, started)
@@ -105,7 +122,8 @@ def _reconsider(writer: Writer, batch: tuple[Change, ...]) -> tuple[Change, ...]
         fresh = planning.one(writer.provider.scope, writer.desired.get(change.id), live.get(change.id), writer.rules)
         if fresh is None:
             continue
-        if fresh.action is not change.action or not _within(fresh, change):
+        forbidden = fresh.impossible or (fresh.blocked is not None and change.ack is None)
+        if forbidden or fresh.action is not change.action or not _within(fresh, change):
             return None
         kept.append(replace(fresh, ack=change.ack, blocked=None, cause=change.cause, reason=change.reason))
     return tuple(kept)
@@ -122,33 +140,40 @@ def _end(
 ) -> list[Outcome]:
     ms = int((time.monotonic() - started) * 1000)
     outcomes = [Outcome(change, result, one_line(error), tries, ms) for change in batch]
+    writer.record([_line(writer, result.value, outcome.change, outcome) for outcome in outcomes])
     for outcome in outcomes:
-        _note(writer, result.value, outcome.change, outcome)
         writer.listen(
             Event(
                 "change_finished",
                 writer.provider.scope,
-                {"id": str(outcome.change.id), "action": outcome.change.action.value, "result": result.value},
+                {
+                    "id": str(outcome.change.id),
+                    "action": outcome.change.action.value,
+                    "result": result.value,
+                    "error": outcome.error,
+                    "tries": outcome.tries,
+                    "ms": outcome.ms,
+                },
             )
         )
     return outcomes
 
 
-def _note(writer: Writer, outcome: str, change: Change, ended: Outcome | None = None) -> None:
-    after = None if change.desired is None else canonical.sha256(dict(change.desired.spec))
-    before = None if change.observed is None else canonical.sha256(dict(change.observed.spec))
-    writer.record(
-        {
-            "scope": writer.provider.scope,
-            "id": str(change.id),
-            "action": change.action.value,
-            "source": str(change.source),
-            "before_sha": before,
-            "after_sha": after,
-            "ack": change.ack,
-            "outcome": outcome,
-            "tries": ended.tries if ended else 0,
-            "ms": ended.ms if ended else 0,
-            "error": ended.error if ended else "",
-        }
-    )
+def _line(writer: Writer, outcome: str, change: Change, ended: Outcome | None = None) -> Mapping[str, Any]:
+    # A plain digest of a weak secret gives it away, so what holds one has none here.
+    secret = any(field.sensitive for field in change.fields)
+    after = None if change.desired is None or secret else canonical.sha256(dict(change.desired.spec))
+    before = None if change.observed is None or secret else canonical.sha256(dict(change.observed.spec))
+    return {
+        "scope": writer.provider.scope,
+        "id": str(change.id),
+        "action": change.action.value,
+        "source": str(change.source),
+        "before_sha": before,
+        "after_sha": after,
+        "ack": change.ack,
+        "outcome": outcome,
+        "tries": ended.tries if ended else 0,
+        "ms": ended.ms if ended else 0,
+        "error": ended.error if ended else "",
+    }

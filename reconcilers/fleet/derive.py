@@ -5,7 +5,8 @@ domain; renderers and published files select from it. All projects are derived, 
 published files describe the whole fleet, and a renderer takes `machines_of(project)`.
 
 Only sites in a published state are here. A planned or unlisted site has no names yet, a retired one has given its
-addresses back; `site_machines` still answers for any site, because a retired site's boot records may be kept.
+addresses back: `retired` says which hosts such sites had, for the files that keep history, and `site_machines`
+answers for any site, because a retired site's boot records may be kept.
 
 Integers and text, no `ipaddress` in the loops: the fleet of 164 sites derives in some 20 ms.
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from reconcilers.core.model import Span
 from reconcilers.fleet import addresses, names
 from reconcilers.fleet.memo import OfFleet
-from reconcilers.fleet.model import PUBLISHED_STATES, Environment, Experiment, Fleet, Site, SiteType
+from reconcilers.fleet.model import PUBLISHED_STATES, Environment, Experiment, Fleet, Site, SiteType, allows
 
 UPLINK_PORTS = {"40g": "et-0/0/23", "10g": "xe-0/0/45", "1g": "ge-0/0/47"}
 """The port of the uplink on our switches, by its speed."""
@@ -99,12 +100,25 @@ def under(fleet: Fleet, domain: str) -> Derived:
     return _DERIVED(fleet, domain)
 
 
+def retired(fleet: Fleet, domain: str) -> Derived:
+    """The hosts that retired sites had; nobody answers at their addresses, and others may have them by now."""
+    return _RETIRED(fleet, domain)
+
+
 def _derived(fleet: Fleet, domain: str) -> Derived:
+    return _of(fleet, published_sites(fleet), domain)
+
+
+def _retired(fleet: Fleet, domain: str) -> Derived:
+    return _of(fleet, retired_sites(fleet), domain)
+
+
+def _of(fleet: Fleet, sites: Iterable[Site], domain: str) -> Derived:
     listed = entries(fleet.experiments.values())
     machines: list[Machine] = []
     hosts: list[ExperimentHost] = []
     switches: list[SwitchHost] = []
-    for site in published_sites(fleet):
+    for site in sites:
         of_site = site_machines(site, domain)
         machines.extend(of_site)
         hosts.extend(experiment_hosts(site, of_site, listed, domain))
@@ -115,13 +129,17 @@ def _derived(fleet: Fleet, domain: str) -> Derived:
 
 
 _DERIVED = OfFleet(_derived)
+_RETIRED = OfFleet(_retired)
 
 
 def published_sites(fleet: Fleet) -> Iterator[Site]:
     """The sites in a published state, by name."""
-    for name in sorted(fleet.sites):
-        if fleet.sites[name].lifecycle.state in PUBLISHED_STATES:
-            yield fleet.sites[name]
+    return (fleet.sites[name] for name in sorted(fleet.sites) if fleet.sites[name].lifecycle.state in PUBLISHED_STATES)
+
+
+def retired_sites(fleet: Fleet) -> Iterator[Site]:
+    """The retired sites, by name."""
+    return (fleet.sites[name] for name in sorted(fleet.sites) if fleet.sites[name].lifecycle.state == "retired")
 
 
 def entries(experiments: Iterable[Experiment]) -> tuple[Entry, ...]:
@@ -176,7 +194,7 @@ def experiment_hosts(
     """The experiments of one site's machines.
 
     A virtual machine serves the cloud-enabled ones from its own address. On a physical one an index beyond the slots
-    of the prefix is left out: the original published it all the same, the broadcast address of a /28 included.
+    of the prefix is left out, unless the site's file allows it.
     """
     if site.network is None:
         cloud = [entry for entry in listed if entry.cloud]
@@ -186,7 +204,7 @@ def experiment_hosts(
                 yield ExperimentHost(entry.name, entry.index, machine, hostname, machine.ipv4, machine.ipv6)
         return
     prefix = site.network.ipv4
-    limit = addresses.slots(prefix.prefixlen)
+    limit = index_limit(site)
     fitting = [(entry, names.flat(entry.name)) for entry in listed if entry.index <= limit]
     head = addresses.text4(int(prefix.network_address)).rpartition(".")[0]
     base = "" if site.network.ipv6 is None else addresses.base6(site.network.ipv6)
@@ -199,6 +217,22 @@ def experiment_hosts(
             yield ExperimentHost(
                 entry.name, entry.index, machine, f"{flat}-{tail}", f"{head}.{last}", f"{base}{last}" if base else ""
             )
+
+
+def index_limit(site: Site) -> int:
+    """The highest experiment index that a physical site has addresses for.
+
+    A small prefix has few slots, and what lies beyond is the broadcast address or somebody else's. The public platform
+    publishes all the same; a site whose consumers rely on that allows rule S05.
+    """
+    if site.network is None or allows(site, "S05"):
+        return addresses.MAX_INDEX
+    return addresses.slots(site.network.ipv4.prefixlen)
+
+
+def sites_without_slot(fleet: Fleet, index: int) -> tuple[str, ...]:
+    """Published physical sites that have no address for an experiment's index: it is not deployed there."""
+    return tuple(site.name for site in published_sites(fleet) if site.network and index > index_limit(site))
 
 
 def uplink_port(site: Site) -> str:

@@ -1,4 +1,4 @@
-"""The inventory of machines that clients of the public platform read: `v2/sites/` except `sites.json`.
+"""The inventory of machines that clients of the public platform read: files with an entry for each machine or host.
 
 The annotator and the heartbeat look their own FQDN up, an importer of boot records reads `machines.json`, monitoring
 and DNS tools read `hostnames.json`: shapes and key names are those of siteinfo, and so is their order.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconcilers.fleet import derive
+from reconcilers.fleet import derive, names
 from reconcilers.fleet.model import Fleet, Site
 
 
@@ -27,9 +27,25 @@ def probability(site: Site) -> float:
 
 
 def hostnames(derived: derive.Derived) -> list[dict[str, str]]:
-    """`hostnames.json`: all machines, then all experiments of each machine."""
+    """`v2/sites/hostnames.json`: all machines, then all experiments of each machine."""
     hosts: list[dict[str, str]] = [{"hostname": m.hostname, "ipv4": m.ipv4, "ipv6": m.ipv6} for m in derived.machines]
     hosts.extend({"hostname": e.hostname, "ipv4": e.ipv4, "ipv6": e.ipv6} for e in derived.experiments)
+    return hosts
+
+
+def hostnames_v1(derived: derive.Derived, domain: str) -> list[dict[str, str]]:
+    """`v1/sites/hostnames.json`: the same hosts under their dotted names, which have no project."""
+    hosts: list[dict[str, str]] = [
+        {"hostname": names.machine_v1(m.name, m.site, domain), "ipv4": m.ipv4, "ipv6": m.ipv6} for m in derived.machines
+    ]
+    hosts.extend(
+        {
+            "hostname": names.experiment_v1(e.experiment, e.machine.name, e.machine.site, domain),
+            "ipv4": e.ipv4,
+            "ipv6": e.ipv6,
+        }
+        for e in derived.experiments
+    )
     return hosts
 
 
@@ -70,43 +86,42 @@ def registration(fleet: Fleet, derived: derive.Derived) -> dict[str, dict[str, A
 
 
 def server_annotations(fleet: Fleet, derived: derive.Derived) -> dict[str, dict[str, Any]]:
-    """`annotations.json`: the server's side of a measurement's annotation, by FQDN.
-
-    `Network` is the site's prefix, or the one address of a virtual machine; `""` without IPv6, never null.
-    """
+    """`v2/sites/annotations.json`: the server's side of a measurement's annotation, by FQDN."""
     made = {}
     for machine in derived.machines:
         site = fleet.sites[machine.site]
-        place = site.location
         made[machine.hostname] = {
-            "Annotation": {
-                "Geo": {
-                    "City": place.city,
-                    "ContinentCode": place.continent,
-                    "CountryCode": place.country,
-                    "Latitude": number(place.latitude),
-                    "Longitude": number(place.longitude),
-                    "State": place.state,
-                },
-                "Machine": machine.name,
-                "Network": {
-                    "ASName": site.transit.provider,
-                    "ASNumber": site.transit.asn,
-                    "Systems": [{"ASNs": [site.transit.asn]}],
-                },
-                "Site": site.name,
-            },
-            "Network": {"IPv4": _cidr4(site, machine), "IPv6": _cidr6(site, machine)},
+            "Annotation": {**annotation(site), "Machine": machine.name},
+            "Network": networks(site, machine),
             "Type": site.type,
         }
     return made
 
 
-def _cidr4(site: Site, machine: derive.Machine) -> str:
-    return f"{machine.ipv4}/32" if site.network is None else str(site.network.ipv4)
+def annotation(site: Site) -> dict[str, Any]:
+    """What is the same for all machines of a site, with the annotator's own key names."""
+    place, transit = site.location, site.transit
+    return {
+        "Geo": {
+            "City": place.city,
+            "ContinentCode": place.continent,
+            "CountryCode": place.country,
+            "Latitude": number(place.latitude),
+            "Longitude": number(place.longitude),
+            "State": place.state,
+        },
+        "Network": {
+            "ASName": transit.provider,
+            "ASNumber": transit.asn,
+            "Systems": [{"ASNs": [transit.asn]}],
+        },
+        "Site": site.name,
+    }
 
 
-def _cidr6(site: Site, machine: derive.Machine) -> str:
+def networks(site: Site, machine: derive.Machine) -> dict[str, str]:
+    """The site's prefixes, or the addresses of a virtual machine; `""` without IPv6, never null."""
     if site.network is None:
-        return f"{machine.ipv6}/128" if machine.ipv6 else ""
-    return "" if site.network.ipv6 is None else str(site.network.ipv6)
+        return {"IPv4": f"{machine.ipv4}/32", "IPv6": f"{machine.ipv6}/128" if machine.ipv6 else ""}
+    ipv6 = site.network.ipv6
+    return {"IPv4": str(site.network.ipv4), "IPv6": "" if ipv6 is None else str(ipv6)}

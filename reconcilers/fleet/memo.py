@@ -9,43 +9,32 @@ while they are made: looking for cycles among them and all of the configuration 
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from reconcilers.core import collector
 from reconcilers.fleet.model import Fleet
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-class OfFleet(Generic[T]):
-    """A pure function of a fleet and one text, remembering its results for the last fleet.
+class OfFleet(Generic[K, T]):
+    """A pure function of a fleet and one key, remembering its results for the last fleet.
 
     Fleet and results are one attribute, so that two threads can at worst compute the same value twice.
     """
 
-    def __init__(self, function: Callable[[Fleet, str], T]) -> None:
+    def __init__(self, function: Callable[[Fleet, K], T]) -> None:
         self._function = function
-        self._last: tuple[Fleet, dict[str, T]] | None = None
+        self._last: tuple[Fleet, dict[K, T]] | None = None
 
-    def __call__(self, fleet: Fleet, key: str) -> T:
+    def __call__(self, fleet: Fleet, key: K) -> T:
         last = self._last
         if last is None or last[0] is not fleet:
             last = (fleet, {})
             self._last = last
         if key not in last[1]:
-            with _without_collector():
+            with collector.paused():
                 last[1][key] = self._function(fleet, key)
         return last[1][key]
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -7,7 +7,7 @@ published files) is a pure function elsewhere in this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -22,6 +22,15 @@ SiteType = Literal["physical", "virtual"]
 SiteState = Literal["planned", "active", "lame-duck", "retired", "unlisted"]
 PUBLISHED_STATES = ("active", "lame-duck")
 """States in which a site's machines are published, addressed, monitored and may boot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A rule that one file may break, and why; `rule` is its code (as written, if no rule has that code or name)."""
+
+    rule: str
+    reason: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,10 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """What a site's file says of one machine; addresses only for virtual ones; `project` only where it deviates."""
+    """What a site's file says of one machine; addresses only for virtual ones; `project` only where it deviates.
+
+    An empty model, disk or interface is one that nobody recorded (rule S16); defaults are filled in before.
+    """
 
     name: str
     model: str
@@ -114,6 +126,7 @@ class Site:
     spans: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False, repr=False)
     roundrobin: bool = True
     reuses: tuple[str, ...] = ()
+    allow: tuple[Silence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +148,7 @@ class Experiment:
     data: Mapping[str, Any] = field(hash=False)
     span: Span = NOWHERE
     spans: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False, repr=False)
+    allow: tuple[Silence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +164,34 @@ class Environment:
     data: Mapping[str, Any] = field(hash=False)
     span: Span = NOWHERE
     spans: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False, repr=False)
+    allow: tuple[Silence, ...] = ()
+
+    @property
+    def services_domain(self) -> str:
+        """The domain of the platform's own services, where it is another than that of the machines."""
+        domain: str = self.data.get("services_domain") or self.domain
+        return domain
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A config object without a type of its own: datatype, embargo rule, alert group, routing, image, bucket, ack."""
+    """An object without a type of its own: datatype, embargo rule, alert group, routing, image, bucket, zone, ack."""
 
     kind: str
     name: str
     data: Mapping[str, Any] = field(hash=False)
     span: Span = NOWHERE
     spans: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False, repr=False)
+    allow: tuple[Silence, ...] = ()
+
+
+Item = Site | Experiment | Environment | Entity
+"""Anything that one file of `config/` holds."""
+
+
+def allows(item: Item, code: str) -> bool:
+    """Whether an object's file says that it may break a rule."""
+    return any(silence.rule == code for silence in item.allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +208,25 @@ class Fleet:
     images: Mapping[str, Entity]
     buckets: Mapping[str, Entity]
     acks: Mapping[str, Entity]
+    zones: Mapping[str, Entity] = field(default_factory=dict)
+    networks: Mapping[str, Entity] = field(default_factory=dict)
+
+
+def items(fleet: Fleet) -> Iterator[Item]:
+    """Every object, folder by folder."""
+    yield from fleet.environments.values()
+    yield from fleet.sites.values()
+    yield from fleet.experiments.values()
+    for part in (
+        fleet.datatypes,
+        fleet.embargo,
+        fleet.alerts,
+        fleet.images,
+        fleet.buckets,
+        fleet.zones,
+        fleet.networks,
+        fleet.acks,
+    ):
+        yield from part.values()
+    if fleet.routing is not None:
+        yield fleet.routing

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from reconcilers.core.model import Action
+from reconcilers.core.model import Action, Span
 from reconcilers.core.policy import Ack, Allowance, Limit, Limits, LimitSet
-from reconcilers.fleet.model import Environment, Fleet
+from reconcilers.fleet.model import Entity, Environment, Fleet
 
 
 def limits(environment: Environment) -> LimitSet:
@@ -20,20 +21,48 @@ def limits(environment: Environment) -> LimitSet:
 
 def acks(fleet: Fleet) -> tuple[Ack, ...]:
     """All of `config/acks/`, the expired ones too: the policy says so."""
-    return tuple(
-        Ack(
-            file=entity.span.file,
-            reason=entity.data["reason"],
-            expires=date.fromisoformat(entity.data["expires"]),
-            allow=tuple(Allowance(Action(a["action"]), a["match"], a["max"]) for a in entity.data["allow"]),
-        )
-        for entity in fleet.acks.values()
+    return tuple(ack(entity) for entity in fleet.acks.values())
+
+
+def ack(entity: Entity) -> Ack:
+    """One acknowledgement."""
+    return Ack(
+        file=entity.span.file,
+        reason=entity.data["reason"],
+        expires=date.fromisoformat(entity.data["expires"]),
+        allow=tuple(Allowance(Action(a["action"]), a["match"], a["max"]) for a in entity.data["allow"]),
     )
 
 
-def mode(environment: Environment, target: str) -> str:
-    """`apply`, `plan` or `paused`."""
-    return str(environment.data.get("modes", {}).get(target, "apply"))
+def mode(environment: Environment, target: str) -> tuple[str, Span]:
+    """`apply`, `plan` or `paused`, and where git says so."""
+    where = environment.spans.get(f"modes.{target}", environment.span)
+    return str(environment.data.get("modes", {}).get(target, "apply")), where
+
+
+def follows(environment: Environment) -> str:
+    """Which commit a loop holds the targets to: `main`, the branch's head, or `applied`, the one on record."""
+    return str(environment.data.get("loop", {}).get("follows", "main"))
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """When an environment may get a commit: `after` which other one ran it for `soak_s`, with a tag like `tag`."""
+
+    after: str
+    soak_s: int
+    tag: str
+
+
+def promotion(environment: Environment) -> Promotion:
+    """Empty texts where git says nothing."""
+    said = environment.data.get("promotion") or {}
+    return Promotion(str(said.get("after") or ""), int(said.get("soak_s", 0)), str(said.get("tag") or ""))
+
+
+def channels(environment: Environment) -> tuple[Mapping[str, Any], ...]:
+    """Who is told of a scope's transitions."""
+    return tuple(environment.data.get("loop", {}).get("notify", ()))
 
 
 def _limits(data: Mapping[str, Any], base: Limits) -> Limits:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
 
 from reconcilers.core.model import Diagnostic
+from reconcilers.fleet import rules
 from reconcilers.fleet.model import (
     Entity,
     Environment,
@@ -20,6 +21,7 @@ from reconcilers.fleet.model import (
     Location,
     MachineSpec,
     Network,
+    Silence,
     Site,
     Switch,
     Transit,
@@ -30,7 +32,8 @@ from reconcilers.load.document import Document
 
 Built = Site | Experiment | Environment | Entity
 T = TypeVar("T")
-_DISK_IFACE = {"physical": ("sda", "eth0"), "virtual": ("pd-ssd", "ens4")}
+DISK_IFACE = {"physical": ("sda", "eth0"), "virtual": ("pd-ssd", "ens4")}
+"""Disk and interface of a machine whose file names none, by the site's type."""
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ def build(document: Document, kind: str, data: Mapping[str, Any]) -> tuple[Built
         span, spans = document.span(()), document.spans()
         if kind == "Environment":
             return environment(data, document), []
-        return Entity(kind, data["name"], data, span, spans), []
+        return Entity(kind, data["name"], data, span, spans, () if kind == "Ack" else _allow(document, data)), []
     except _Unbuildable as error:
         return None, [error.problem]
 
@@ -58,7 +61,14 @@ def build(document: Document, kind: str, data: Mapping[str, Any]) -> tuple[Built
 def environment(data: Mapping[str, Any], document: Document) -> Environment:
     """An environment out of its document, perhaps patched."""
     span, spans = document.span(()), document.spans()
-    return Environment(data["name"], data["project"], data["domain"], data, span, spans)
+    return Environment(data["name"], data["project"], data["domain"], data, span, spans, _allow(document, data))
+
+
+def _allow(document: Document, data: Mapping[str, Any]) -> tuple[Silence, ...]:
+    return tuple(
+        Silence(rules.code_of(item["rule"]), item["reason"], document.span(("allow", position)))
+        for position, item in enumerate(data.get("allow") or ())
+    )
 
 
 def _site(document: Document, data: Mapping[str, Any]) -> Site:
@@ -93,19 +103,20 @@ def _site(document: Document, data: Mapping[str, Any]) -> Site:
         spans=document.spans(),
         roundrobin=data["roundrobin"],
         reuses=tuple(data["reuses"]),
+        allow=_allow(document, data),
     )
 
 
 def _machine(document: Document, site_type: str, name: str, spec: Mapping[str, Any]) -> MachineSpec:
     path = ("machines", name)
-    disk, iface = _DISK_IFACE[site_type]
+    disk, iface = DISK_IFACE[site_type]
     ipv4, ipv6 = spec.get("ipv4"), spec.get("ipv6")
     return MachineSpec(
         name=name,
-        model=spec["model"],
+        model=spec.get("model") or "",
         span=document.key(path)[0],
-        disk=spec.get("disk", disk),
-        iface=spec.get("iface", iface),
+        disk=spec.get("disk", disk) or "",
+        iface=spec.get("iface", iface) or "",
         project=spec.get("project"),
         project_reason=spec.get("project_reason", ""),
         ipv4=None if ipv4 is None else _parsed(document, (*path, "ipv4"), ipv4, IPv4Address),
@@ -152,6 +163,7 @@ def _experiment(document: Document, data: Mapping[str, Any]) -> Experiment:
         data=data,
         span=document.span(()),
         spans=document.spans(),
+        allow=_allow(document, data),
     )
 
 

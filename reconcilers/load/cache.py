@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def default_directory() -> Path:
 
 
 class Cache:
-    """Texts by key. State: the directory, and how many entries this process wrote since it last pruned."""
+    """Texts by key. State: the directory, how much was found, missed, and written since this process last pruned."""
 
     def __init__(
         self, directory: Path | None = None, *, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S
@@ -41,9 +40,20 @@ class Cache:
         self._max_age_s = max_age_s
         self._written = 0
         self._writable = True
+        self.hits = self.misses = 0
 
     def get(self, key: str) -> str | None:
         """The text under a key; None if there is none or if it is not what was written."""
+        found = self._read(key)
+        self.hits += found is not None
+        self.misses += found is None
+        return found
+
+    def has(self, key: str) -> bool:
+        """Whether there is a whole entry: one that is torn reads as absent, and is to be written again."""
+        return self._path(key).exists() and self._read(key) is not None
+
+    def _read(self, key: str) -> str | None:
         path = self._path(key)
         try:
             raw = path.read_bytes()
@@ -96,6 +106,8 @@ class Cache:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write beside and rename, so that a reader sees the whole entry or none."""
+    import tempfile  # many runs keep nothing new
+
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(handle, "wb") as file:

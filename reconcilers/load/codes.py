@@ -27,9 +27,10 @@ class Code:
         end: tuple[int, int] = (0, 0),
         hint: str = "",
         related: tuple[tuple[Span, str], ...] = (),
+        severity: str = "error",
     ) -> Diagnostic:
         """A diagnostic of this kind."""
-        return Diagnostic(self.code, self.name, message, span, end=end, hint=hint, related=related)
+        return Diagnostic(self.code, self.name, message, span, end=end, severity=severity, hint=hint, related=related)
 
 
 MISSING = Code(
@@ -163,6 +164,130 @@ UNIQUE = Code(
     "lists of a set hold each item once",
     "The list is a set; the second occurrence changes nothing or contradicts the first.",
 )
+HISTORY = Code(
+    "G01",
+    "history.missing",
+    "the full history of config/ is at hand",
+    "Some rules compare the configuration with its past: whether a name was another site's, whether a site drained "
+    "before it went, who had an index lately. In a tarball, a shallow or a partial clone they are not checked, and one "
+    "notice names them; the exit status stays what it is. `git fetch --unshallow` completes a shallow clone.",
+)
+JSONNET = Code(
+    "J01",
+    "jsonnet.evaluate",
+    "the files below jsonnet/ can be evaluated for what config/ says",
+    "The message names the missing field or the failed assertion, the place in the jsonnet file, and the line of the "
+    "configuration on whose behalf it was rendered.",
+)
+TWICE = Code(
+    "R01",
+    "render.duplicate",
+    "no two objects of the configuration make the same resource",
+    "A resource is known by its id alone, so that two of one id would overwrite each other in every apply.",
+)
+SHAPE = Code(
+    "R02",
+    "render.shape",
+    "what jsonnet/ makes for Kubernetes are manifests",
+    "A manifest has apiVersion, kind and metadata.name. Anything else is a defect of the component that made it.",
+)
+ALERTS = Code(
+    "R03",
+    "render.alerts",
+    "a monitored environment has alert groups and one routing",
+    "Without them every alert would be taken away, which nobody notices because nothing fires.",
+)
+IMPORT = Code(
+    "I01",
+    "import.source",
+    "an inventory to import is complete and in siteinfo's form",
+    "The place is that of the source, not of this checkout: correct it there and import again. Nothing was written.",
+)
+FORM = Code(
+    "H01",
+    "hook.format",
+    "YAML and jsonnet are in the form of `mlab fmt`",
+    "One form keeps a diff down to what was meant. `mlab fmt` rewrites the file; comments and values stay as they are.",
+)
+SECRET = Code(
+    "H02",
+    "hook.secret",
+    "no file holds what looks like a secret",
+    'What git once held it holds for ever, on every clone. Refer to a secret (`secretRef: "file:/run/secrets/NAME"`) '
+    "and revoke the one that was written here. A harmless value is told apart by a comment `pragma: allowlist secret` "
+    "on its line, or by an entry in .secrets.baseline. Nothing is asked over the network.",
+)
+SCHEMA_FILE = Code(
+    "H03",
+    "hook.schema",
+    "schemas are valid, one for each kind, and the editor's settings are made from them",
+    "Editors, hooks and this program read the same schemas. `mlab schema --write` brings them into the form and makes "
+    ".vscode/settings.json anew.",
+)
+WORKFLOW = Code(
+    "H04",
+    "hook.workflow",
+    "workflows are what GitHub accepts, and give nobody more than they need",
+    "actionlint reads them as GitHub does; zizmor looks for injected expressions, unpinned actions, excessive "
+    "permissions and credentials that stay behind.",
+)
+
+ZONES = (
+    Code(
+        "D01",
+        "zone.unlisted",
+        "a zone that a project serves is in targets.dns.zones of its environment",
+        "The list says which zones may be written, and keeps a zone whose file is gone from being forgotten with its "
+        "records. Add the zone to it, or name the projects that serve it in config/zones/.",
+    ),
+    Code(
+        "D02",
+        "zone.alias",
+        "an alias stands alone, and never at the apex",
+        "Where a CNAME is, no other type can be (RFC 1034, 3.6.2); at the apex there always is the zone's SOA record. "
+        "Name servers ignore the second record or refuse the zone.",
+    ),
+    Code(
+        "D03",
+        "zone.target",
+        "what an alias, a delegation or a mail exchange names is there",
+        "A name in a zone of ours must be in it, or be delegated out of it. Names elsewhere are not looked up, and "
+        "_acme-challenge may point to what is made only while a certificate is asked for.",
+    ),
+    Code(
+        "D04",
+        "zone.address",
+        "an address lies in the prefix of the site whose file it comes from",
+        "A virtual site has its machines' own addresses only. A record that leads to somebody else's network sends "
+        "clients there.",
+    ),
+    Code(
+        "D05",
+        "zone.name",
+        "a name has at most 253 characters, and each part of it at most 63",
+        "RFC 1035, 2.3.4. The limits hold for the whole name, the zone's own included.",
+    ),
+    Code(
+        "D06",
+        "zone.ttl",
+        "a time to live is between 30 seconds and a day",
+        "Shorter ones load the servers and gain nothing; with longer ones a mistake cannot be taken back in time.",
+    ),
+    Code(
+        "D07",
+        "zone.count",
+        "each machine has exactly the records that its experiments imply",
+        "One address of the controller of a physical machine; of the machine and of each experiment on it, an A and, "
+        "with IPv6, an AAAA record, each also under the name with one family only. Fewer means that two of its names "
+        "fall together.",
+    ),
+    Code(
+        "D08",
+        "zone.reverse",
+        "a reverse record names a host that has its address",
+        "Only reverse records in zones of ours are compared.",
+    ),
+)
 
 ALL = (
     MISSING,
@@ -186,4 +311,15 @@ ALL = (
     KIND,
     FORBIDDEN,
     UNIQUE,
+    HISTORY,
+    JSONNET,
+    TWICE,
+    SHAPE,
+    ALERTS,
+    IMPORT,
+    FORM,
+    SECRET,
+    SCHEMA_FILE,
+    WORKFLOW,
+    *ZONES,
 )

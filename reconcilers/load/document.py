@@ -69,6 +69,15 @@ class Document:
         mark = event.end_mark
         return _span(self.file, event), (mark.line + 1, mark.column + 1)
 
+    def end_at(self, span: Span) -> tuple[int, int]:
+        """Where the key or value that begins at a place ends: the shorter, if both do. (0, 0) if none begins there."""
+        ends = [
+            (event.end_mark.line + 1, event.end_mark.column + 1)
+            for first, event in _starts(self.root)
+            if (first.start_mark.line + 1, first.start_mark.column + 1) == (span.line, span.column)
+        ]
+        return min(ends, default=(0, 0))
+
     def source(self, path: Path) -> str:
         """The scalar as it is written in the file, quotes included."""
         node = self.node(path)
@@ -123,6 +132,15 @@ def _paths(node: Node, prefix: str) -> Iterator[str]:
         path = f"{prefix}{key}"
         yield path
         yield from _paths(child, f"{path}.")
+
+
+def _starts(node: Node) -> Iterator[tuple[Event, Event]]:
+    """First and last event of every key and value."""
+    yield node.start, node.end
+    for event in node.keys.values():
+        yield event, event
+    for child in node.children.values():
+        yield from _starts(child)
 
 
 def _span(file: str, event: Event) -> Span:

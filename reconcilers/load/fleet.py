@@ -7,39 +7,43 @@ A fleet is returned even with problems; whoever plans or applies must refuse it 
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import reconcilers
+from reconcilers.core import collector
 from reconcilers.core.errors import ConfigError
 from reconcilers.core.model import Diagnostic, Span
 from reconcilers.fleet import rules
 from reconcilers.fleet.model import Entity, Environment, Experiment, Fleet, Site
+from reconcilers.fleet.past import Times
 from reconcilers.fleet.rules.hostnames import STEM_TITLE, stem_is_name
-from reconcilers.fleet.rules.rule import Absent
-from reconcilers.load import build, codes, parse, schema, source_files
+from reconcilers.fleet.rules.rule import Absent, Rule, nothing, timeless
+from reconcilers.fleet.rules.silences import Silences
+from reconcilers.load import build, codes, parse, past, schema, source_files
 from reconcilers.load.document import Document
 from reconcilers.load.source_files import Source
 
 T = TypeVar("T")
 SCHEMAS = Path(reconcilers.__file__).parents[1] / "schemas"
-_PARTS = ("environments", "sites", "experiments", "datatypes", "embargo", "alerts", "images", "buckets", "acks")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The fleet, what is wrong with it, and the files it was read from (relative to the root).
 
-    `notes` are remarks that nobody has to act on; they do not make a configuration invalid.
+    `problems` are errors. `warnings` will be errors one day, `notes` are remarks that nobody has to act on; neither
+    makes a configuration invalid.
     """
 
     fleet: Fleet
     problems: tuple[Diagnostic, ...]
     files: tuple[str, ...]
+    times: Times
+    warnings: tuple[Diagnostic, ...] = ()
     notes: tuple[Diagnostic, ...] = ()
 
     def require(self) -> Fleet:
@@ -57,6 +61,7 @@ class _Work:
     """What accumulates while the layers run."""
 
     problems: list[Diagnostic] = field(default_factory=list)
+    notes: list[Diagnostic] = field(default_factory=list)
     objects: dict[str, dict[str, build.Built]] = field(default_factory=dict)
     failed: dict[str, set[str]] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
@@ -73,18 +78,29 @@ def load(
     *,
     overlay: Mapping[str, Any] | None = None,
     only: Collection[Path] | None = None,
+    today: date | None = None,
+    use_cache: bool = True,
     schemas: Path = SCHEMAS,
 ) -> Loaded:
     """Read the configuration below `root`.
 
     `overlay` patches environments (`{"environments": {NAME: {...}}}`), as a platform on one machine does with its
-    addresses. With `only`, just these files are read and judged one by one; nothing across files is.
+    addresses. With `only`, just these files are read and judged one by one; nothing across files is. `today` (default:
+    the day it is in UTC) decides which rules are warnings still. `use_cache` is whether git's log may be kept.
     """
-    with _without_collector():
-        return _load(root, overlay, only, schemas)
+    times = Times(today or datetime.now(UTC).date())
+    with collector.paused():
+        return _load(root, overlay, only, times, use_cache, schemas)
 
 
-def _load(root: Path, overlay: Mapping[str, Any] | None, only: Collection[Path] | None, schemas: Path) -> Loaded:
+def _load(
+    root: Path,
+    overlay: Mapping[str, Any] | None,
+    only: Collection[Path] | None,
+    times: Times,
+    use_cache: bool,
+    schemas: Path,
+) -> Loaded:
     known = schema.schemas(schemas)
     sources, found = source_files.find(root)
     work = _Work()
@@ -99,13 +115,20 @@ def _load(root: Path, overlay: Mapping[str, Any] | None, only: Collection[Path] 
     for source in sources:
         _one(source, root, known, work)
     fleet = _fleet(work.objects)
-    remarks = list(rules.check_each(fleet, work.absent()))
+    silences = Silences(fleet, rules.ALL)
+    remarks = rules.dated(silences.keep(rules.check_each(fleet, work.absent())), times.today)
     for problem in remarks:
         if problem.severity == "error":
             _drop(work, problem.span.file)
     fleet = _fleet(work.objects)
     if only is None:
-        remarks += rules.check_across(fleet, work.absent())
+        times, unchecked = _with_past(root, fleet, times, use_cache)
+        work.notes += unchecked
+        remarks += rules.dated(silences.keep(rules.check_across(fleet, work.absent())), times.today)
+    remarks += rules.dated(silences.keep(rules.check_over_time(fleet, work.absent(), times)), times.today)
+    whole = only is None and not work.failed
+    remarks += silences.problems(lambda rule: _judged(rule, whole=whole, past=times.past is not None))
+    remarks = [_ranged(problem, work.documents) for problem in remarks]
     work.problems += [problem for problem in remarks if problem.severity == "error"]
     fleet, patched = _patch(fleet, overlay or {}, known, work.documents)
     work.problems += patched
@@ -113,20 +136,31 @@ def _load(root: Path, overlay: Mapping[str, Any] | None, only: Collection[Path] 
         fleet=fleet,
         problems=tuple(sorted(work.problems, key=rules.order)),
         files=tuple(source.file for source in sources),
-        notes=tuple(sorted((p for p in remarks if p.severity != "error"), key=rules.order)),
+        times=times,
+        warnings=tuple(sorted((p for p in remarks if p.severity == "warning"), key=rules.order)),
+        notes=tuple(sorted((*work.notes, *(p for p in remarks if p.severity == "note")), key=rules.order)),
     )
 
 
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Some hundred thousand small objects live to the end: looking for cycles among them doubles the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+def _with_past(root: Path, fleet: Fleet, times: Times, use_cache: bool) -> tuple[Times, list[Diagnostic]]:
+    """The times with git's history, or the notice that there is none, and for which rules."""
+    known, why = past.read(root, fleet, cache=past.default_cache() if use_cache else None)
+    if known is not None:
+        return replace(times, past=known), []
+    names = ", ".join(f"{rule.code} {rule.name}" for rule in rules.ALL if rule.needs_history)
+    return times, [codes.HISTORY.at(Span("config"), f"not checked: no history ({why}): {names}", severity="note")]
+
+
+def _judged(rule: Rule, *, whole: bool, past: bool) -> bool:
+    """Whether all parts of a rule saw all that they look at, so that a silence can be called unused."""
+    alone = rule.across is nothing and rule.over_time is timeless
+    return alone or (whole and (past or not rule.needs_history))
+
+
+def _ranged(problem: Diagnostic, documents: Mapping[str, Document]) -> Diagnostic:
+    """A rule knows where a value begins; its file knows where it ends."""
+    document = documents.get(problem.span.file)
+    return replace(problem, end=document.end_at(problem.span)) if document and not problem.end[0] else problem
 
 
 def _chosen(root: Path, sources: list[Source], only: Collection[Path]) -> tuple[list[Source], set[str]]:
@@ -213,6 +247,8 @@ def _fleet(objects: Mapping[str, Mapping[str, build.Built]]) -> Fleet:
         images=part("images", Entity),
         buckets=part("buckets", Entity),
         acks=part("acks", Entity),
+        zones=part("zones", Entity),
+        networks=part("networks", Entity),
     )
 
 

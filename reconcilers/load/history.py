@@ -7,18 +7,32 @@ read `unknown`. Importing git costs more than validating the fleet does, so only
 from __future__ import annotations
 
 import io
-import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import git
 
 from reconcilers.core.errors import MlabError
+from reconcilers.load.worktree import first_lines
 
 _TREES = ("config", "jsonnet")
-_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)")
+
+
+LOG_SETTINGS = ("core.quotePath=false", "log.showRoot=true")
+LOG_OPTIONS = (
+    "--first-parent",
+    "--diff-merges=first-parent",
+    "--raw",
+    "--no-renames",
+    "--no-abbrev",
+    "--no-color",
+    "--no-relative",
+    "--no-show-signature",
+    "--format=%x01%H %ct",
+)
+"""How git is asked for its log, whatever a user's own settings are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,10 @@ class Repository:
         """The name of the checked-out tree."""
         return str(self._git.head.commit.tree.hexsha)
 
+    def tags(self) -> list[str]:
+        """The tags of the checked-out commit."""
+        return str(self._git.git.tag("--points-at", "HEAD")).split()
+
     def dirty(self) -> list[str]:
         """Files of the configuration that differ from the checked-out commit, untracked ones too."""
         paths = [f"{self.prefix}{tree}" for tree in _TREES]
@@ -68,6 +86,34 @@ class Repository:
         """The commit's short name."""
         return _commit(self._git.commit(sha)).short
 
+    def incomplete(self) -> str:
+        """Why this clone does not hold all history of the configuration, or `""`."""
+        common = Path(self._git.common_dir)
+        if (common / "shallow").exists():
+            return "this is a shallow clone"
+        with self._git.config_reader("repository") as settings:
+            if any(settings.has_option(section, "promisor") for section in settings.sections()):
+                return "this is a partial clone"
+        if not _holds(self._git.head.commit.tree, f"{self.prefix}config"):
+            return "config/ is not committed"
+        return ""
+
+    def log(self, folders: Iterable[str]) -> str:
+        """Every change of files below folders of the root, the newest first, each merge as one step.
+
+        A line `\\1COMMIT TIME` for each commit, then git's raw lines.
+        """
+        paths = [f"{self.prefix}{folder}" for folder in folders]
+        return str(self._git.git(c=list(LOG_SETTINGS)).log(*LOG_OPTIONS, "--", *paths))
+
+    def blob(self, sha: str) -> bytes:
+        """The content of a file as it was committed once."""
+        return bytes(self._git.git.get_object_data(sha)[3])
+
+    def close(self) -> None:
+        """End git's helper processes."""
+        self._git.close()
+
     def export(self, sha: str, into: Path) -> Path:
         """Write the configuration of a commit into a folder and return the root in it."""
         tree = self._git.commit(sha).tree
@@ -85,14 +131,7 @@ class Repository:
         text = self._git.git.diff(
             "--unified=0", "--no-renames", "--no-color", base, *([head] if head else []), "--", *paths
         )
-        found: dict[str, int] = {}
-        file = ""
-        for line in text.splitlines():
-            if line.startswith(("--- a/", "+++ b/")):
-                file = line[6:]
-            elif (hunk := _HUNK.match(line)) is not None:
-                found.setdefault(file.removeprefix(self.prefix), int(hunk[1]))
-        return found
+        return {file.removeprefix(self.prefix): line for file, line in first_lines(text).items()}
 
     def removed_in(self, file: str) -> str:
         """The short name of the commit that removed the file, or empty if it is there or was never."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,23 +21,24 @@ from typing import Any
 import rjsonnet
 
 from reconcilers.core.errors import ConfigError
-from reconcilers.core.model import Diagnostic, Json, Span
+from reconcilers.core.model import Json, Span
+from reconcilers.load import codes
 from reconcilers.load.cache import Cache
 
-RENDERER = "1"
-"""Part of every cache key: raise it when the same document and files give another result."""
-CODE, RULE = "J01", "jsonnet.evaluate"
+RENDERER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+"""Part of every cache key: what this module does with a document and files decides the result."""
 MAX_FRAMES = 3
 _ENGINE = str(vars(rjsonnet)["__version__"])
 _SHOWN = "jsonnet"
 _ENTRY = "<entry>"
+_NONE: Mapping[str, str] = {}
 
 _IMPORT = re.compile(
     r"""\bimport(?:str|bin)?\b(?:\s|/\*.*?\*/|//[^\n]*\n|\#[^\n]*\n)*@?(?:"([^"\n]*)"|'([^'\n]*)')""", re.S
 )
 _FRAME = re.compile(r"^\s+(?P<file>\S[^:]*):(?P<line>\d+):(?P<column>\d+)(?:-[\d:]+)?(?::\s+(?P<what>.*))?$")
 _NO_FIELD = re.compile(r"no such field: (\w+)")
-_NO_FILE = re.compile(rf"(\S+) is no file below {_SHOWN}/")
+_NO_FILE = re.compile(r"(\S+) is no file below ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,17 @@ class _File:
 
 
 class Engine:
-    """Evaluates files under one `jsonnet/` directory, through a cache if it has one."""
+    """Evaluates files under one directory, through a cache if it has one; messages call the directory `shown`.
 
-    def __init__(self, root: Path, cache: Cache | None) -> None:
+    `still` promises that no file changes while this engine lives: what a file imports is then looked up once, not for
+    each document.
+    """
+
+    def __init__(self, root: Path, cache: Cache | None, *, shown: str = _SHOWN, still: bool = False) -> None:
+        self._closures: dict[str, dict[str, _File]] | None = {} if still else None
         self._root = root.resolve()
         self._cache = cache
+        self._shown = shown
         self._files: dict[str, _File] = {}
 
     def evaluate(self, path: str, document: Json, *, source: Span) -> Any:
@@ -65,31 +72,53 @@ class Engine:
         """
         text = json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         sources = self._closure(path, source)
+        call = f"function(text) (import '{_ENTRY}')(document=std.parseJson(text))"
         if self._cache is None:
-            return json.loads(self._run(path, text, sources, source))
+            return json.loads(self._run(path, call, sources, source, tla={"text": text}))
         key = _key(path, text, sources)
         rendered = self._cache.get(key)
         if rendered is None:
-            rendered = self._run(path, text, sources, source)
+            rendered = self._run(path, call, sources, source, tla={"text": text})
             self._cache.put(key, rendered)
         return json.loads(rendered)
 
-    def _run(self, path: str, text: str, sources: dict[str, _File], source: Span) -> str:
+    def inspect(self, path: str, call: str, variables: Mapping[str, str], *, source: Span) -> Any:
+        """What a function makes of the value of `path`: for files that are not ours and take external variables.
+
+        `call` is jsonnet source of a function of one argument. Not cached. Raises `ConfigError`.
+        """
+        sources = self._closure(path, source)
+        return json.loads(self._run(path, f"({call})(import '{_ENTRY}')", sources, source, ext=variables))
+
+    def _run(
+        self,
+        path: str,
+        call: str,
+        sources: dict[str, _File],
+        source: Span,
+        *,
+        tla: Mapping[str, str] = _NONE,
+        ext: Mapping[str, str] = _NONE,
+    ) -> str:
         def serve(base: str, name: str) -> tuple[str, str]:
             wanted = path if name == _ENTRY else self._resolve(base, name)
             if wanted not in sources:
-                raise FileNotFoundError(f"{name} is no file below {_SHOWN}/")
-            return f"{_SHOWN}/{wanted}", sources[wanted].text
+                raise FileNotFoundError(f"{name} is no file below {self._shown}/")
+            return f"{self._shown}/{wanted}", sources[wanted].text
 
-        call = f"function(text) (import '{_ENTRY}')(document=std.parseJson(text))"
         try:
-            return str(rjsonnet.evaluate_snippet(_ENTRY, call, tla_vars={"text": text}, import_callback=serve))
+            made = rjsonnet.evaluate_snippet(
+                _ENTRY, call, tla_vars=dict(tla), ext_vars=dict(ext), import_callback=serve
+            )
+            return str(made)
         except RuntimeError as error:
-            raise _explained(str(error), path, sources, source) from None
+            raise _explained(str(error), path, sources, source, self._shown) from None
 
     def _closure(self, path: str, source: Span) -> dict[str, _File]:
         """The file and all that it imports. An import that is missing or outside is left for the evaluation to refuse:
         it may stand in a comment."""
+        if self._closures is not None and path in self._closures:
+            return self._closures[path]
         found: dict[str, _File] = {}
         waiting = [path]
         while waiting:
@@ -100,10 +129,13 @@ class Engine:
             if file is None:
                 continue
             found[name] = file
-            waiting.extend(self._resolve(f"{_SHOWN}/{PurePosixPath(name).parent}", wanted) for wanted in file.imports)
+            folder = f"{self._shown}/{PurePosixPath(name).parent}"
+            waiting.extend(self._resolve(folder, wanted) for wanted in file.imports)
         if path not in found:
-            message = f"{_SHOWN}/{path} is not a text file below {self._root}; see --root"
-            raise ConfigError(f"{source}: {message}", [Diagnostic(CODE, RULE, message, source)])
+            message = f"{self._shown}/{path} is not a text file below {self._root}; see --root"
+            raise ConfigError(f"{source}: {message}", [codes.JSONNET.at(source, message)])
+        if self._closures is not None:
+            self._closures[path] = found
         return found
 
     def _resolve(self, base: str, name: str) -> str:
@@ -111,7 +143,8 @@ class Engine:
 
         What leads outside keeps its `..` or its leading slash, and is then nowhere to be found.
         """
-        folder = PurePosixPath(base).relative_to(_SHOWN) if PurePosixPath(base).is_relative_to(_SHOWN) else None
+        at = PurePosixPath(base)
+        folder = at.relative_to(self._shown) if at.is_relative_to(self._shown) else None
         beside = _normal(folder / name) if folder is not None else name
         return beside if self._read(beside) is not None else _normal(PurePosixPath(name))
 
@@ -156,26 +189,20 @@ def _key(path: str, text: str, sources: dict[str, _File]) -> str:
     return digest.hexdigest()
 
 
-def _explained(error: str, path: str, sources: dict[str, _File], source: Span) -> ConfigError:
+def _explained(error: str, path: str, sources: dict[str, _File], source: Span, shown: str) -> ConfigError:
     """The engine's message as one problem: at our innermost frame, with two more, and the YAML line behind it."""
-    message, frames = _parts(error)
+    message, frames = _parts(error, shown)
     if not frames:
-        frames = [*_guess(message, sources), (Span(f"{_SHOWN}/{path}"), "")][:1]
+        frames = [*_guess(message, sources, shown), (Span(f"{shown}/{path}"), "")][:1]
     innermost = frames[0][0]
     related = tuple((span, what) for span, what in frames[1:])
-    problem = Diagnostic(
-        CODE,
-        RULE,
-        f"{message} (rendering {source})",
-        innermost,
-        related=related,
-        hint="`mlab render` prints what a correct file gives",
-    )
+    hint = "`mlab render` prints what a correct file gives"
+    problem = codes.JSONNET.at(innermost, f"{message} (rendering {source})", related=related, hint=hint)
     trail = "".join(f"; called at {span}" for span, _ in related)
     return ConfigError(f"{innermost}: {message}{trail}; while rendering {source}", [problem])
 
 
-def _parts(error: str) -> tuple[str, list[tuple[Span, str]]]:
+def _parts(error: str, shown: str) -> tuple[str, list[tuple[Span, str]]]:
     """The message, and at most three frames that lie in files of ours."""
     lines = error.splitlines()
     message: list[str] = []
@@ -185,7 +212,7 @@ def _parts(error: str) -> tuple[str, list[tuple[Span, str]]]:
         if match is None:
             if not frames and not line.startswith("    "):
                 message.append(line.strip())
-        elif match["file"].startswith(f"{_SHOWN}/"):
+        elif match["file"].startswith(f"{shown}/"):
             frames.append((Span(match["file"], int(match["line"]), int(match["column"])), match["what"] or ""))
     text = " ".join(part for part in message if part)
     for noise in ("runtime error: ", "import_callback error: ", "FileNotFoundError: "):
@@ -193,7 +220,7 @@ def _parts(error: str) -> tuple[str, list[tuple[Span, str]]]:
     return text, frames[:MAX_FRAMES]
 
 
-def _guess(message: str, sources: dict[str, _File]) -> Iterator[tuple[Span, str]]:
+def _guess(message: str, sources: dict[str, _File], shown: str) -> Iterator[tuple[Span, str]]:
     """The engine gives some errors no place: a missing field, a refused import. It is where that name is written, if
     only one place in the files concerned writes it."""
     field, wanted = _NO_FIELD.search(message), _NO_FILE.match(message)
@@ -204,7 +231,7 @@ def _guess(message: str, sources: dict[str, _File]) -> Iterator[tuple[Span, str]
     else:
         return
     places = [
-        _place(f"{_SHOWN}/{name}", file.text, found.start())
+        _place(f"{shown}/{name}", file.text, found.start())
         for name, file in sorted(sources.items())
         for found in re.finditer(pattern, file.text)
     ]

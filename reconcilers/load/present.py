@@ -36,17 +36,25 @@ def as_json(problem: Diagnostic) -> dict[str, Any]:
             for span, text in problem.related
         ],
         "hint": problem.hint,
+        "error_from": problem.error_from.isoformat() if problem.error_from else None,
     }
 
 
 def annotation(problem: Diagnostic) -> str:
     """`::error file=F,line=L,col=C,title=ID::MESSAGE`, which CI shows in the diff."""
     level = {"error": "error", "warning": "warning"}.get(problem.severity, "notice")
-    start_line, start_column = max(problem.span.line, 1), max(problem.span.column, 1)
-    title = f"{problem.code} {problem.name}".translate(_CI_PROPERTY)
-    file = problem.span.file.translate(_CI_PROPERTY)
-    text = problem.message + (f" ({problem.hint})" if problem.hint else "")
-    return f"::{level} file={file},line={start_line},col={start_column},title={title}::{text.translate(_CI_DATA)}"
+    until = f" (an error from {problem.error_from})" if problem.error_from else ""
+    text = problem.message + until + (f" ({problem.hint})" if problem.hint else "")
+    return command(level, f"{problem.code} {problem.name}", text, problem.span)
+
+
+def command(level: str, title: str, message: str, span: Span | None = None) -> str:
+    """One workflow command, at a place if there is one."""
+    where = ""
+    if span is not None and span.file:
+        line, column = max(span.line, 1), max(span.column, 1)
+        where = f"file={span.file.translate(_CI_PROPERTY)},line={line},col={column},"
+    return f"::{level} {where}title={title.translate(_CI_PROPERTY)}::{message.translate(_CI_DATA)}"
 
 
 def snippet(problem: Diagnostic, root: Path) -> list[str]:

@@ -25,7 +25,9 @@ FOLDERS = {
     "environments": ("Environment",),
     "experiments": ("Experiment",),
     "images": ("Image",),
+    "networks": ("Network",),
     "sites": ("Site",),
+    "zones": ("Zone",),
 }
 """The kinds that each folder of config/ holds."""
 REQUIRED = ("environments", "experiments", "sites")

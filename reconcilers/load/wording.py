@@ -121,7 +121,9 @@ _RANGES: Mapping[str, Callable[[Any, str], str]] = {
 def _value_limit(error: Any, here: Any) -> str:
     kind = error.kind.name
     if kind == "enum":
-        options = [str(option) if isinstance(option, str) else json.dumps(option) for option in error.kind.options]
+        options = [
+            option if isinstance(option, str) and option else json.dumps(option) for option in error.kind.options
+        ]
         near = did_you_mean(str(error.instance), options)
         return f"not one of {_listed(options)}{near}"
     if kind == "const":

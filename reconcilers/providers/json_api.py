@@ -7,36 +7,21 @@ plain HTTP is spoken with loopback alone.
 
 from __future__ import annotations
 
-import contextlib
-import email.utils
 import ipaddress
 import json
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-import requests.adapters
-import urllib3.exceptions
 
+from reconcilers.core import retry
 from reconcilers.core.errors import Permanent, Temporary, one_line
-from reconcilers.providers import secrets
+from reconcilers.providers import bounded_http, secrets
+from reconcilers.providers.time_limits import Limits
 
 TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-_CHUNK_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds to connect, between two pieces of an answer, and for a whole call."""
-
-    connect_s: float = 3.0
-    read_s: float = 10.0
-    total_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +49,18 @@ class JsonApi:
         url: str,
         token: Mapping[str, Any] | str,
         *,
+        provider: str,
         ca_file: str | None = None,
-        limits: Limits | None = None,
+        limits: Limits,
         connections: int = 8,
     ) -> None:
         self._url = url.rstrip("/")
         self._token = token
-        self._limits = limits or Limits()
+        self._limits = limits
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = ca_file or True
-        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        bounded_http.bound(self._session, self._limits.total_s, provider=provider, connections=connections)
 
     def call(
         self,
@@ -109,34 +93,23 @@ class JsonApi:
                 headers=sent,
                 timeout=(self._limits.connect_s, self._limits.read_s),
                 allow_redirects=False,
-                stream=True,
             )
-            with contextlib.closing(response):
-                content = self._content(response, where)
         except requests.exceptions.SSLError as error:
-            raise Permanent(f"{where}: TLS: {_reason(error)}; check the address and ca_file") from None
+            raise Permanent(f"{where}: TLS: {bounded_http.reason(error)}; check the address and ca_file") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise Permanent(f"{where}: {_reason(error)}") from None
+            raise Permanent(f"{where}: {bounded_http.reason(error)}") from None
+        except bounded_http.TooLarge as error:
+            raise Permanent(f"{where}: {error}") from None
+        except bounded_http.Unfinished as error:
+            raise Temporary(f"{where}: {error}") from None
         except requests.exceptions.Timeout:
             raise Temporary(f"{where}: no answer within {self._limits.read_s:g} s") from None
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise Temporary(f"{where}: {_reason(error)}") from None
-        return _judge(response, content, where, expected)
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise Temporary(f"{where}: {bounded_http.reason(error)}") from None
+        return _judge(response, response.content, where, expected)
 
     def close(self) -> None:
         self._session.close()
-
-    def _content(self, response: requests.Response, where: str) -> bytes:
-        # The read limit holds for each piece only: a server that drips would otherwise hold a worker for ever.
-        deadline = time.monotonic() + self._limits.total_s
-        content = bytearray()
-        while piece := response.raw.read1(_CHUNK_BYTES):
-            content += piece
-            if time.monotonic() > deadline:
-                raise Temporary(f"{where}: the answer did not end within {self._limits.total_s:g} s")
-            if len(content) > MAX_ANSWER_BYTES:
-                raise Permanent(f"{where}: the answer exceeds {MAX_ANSWER_BYTES} bytes")
-        return bytes(content)
 
 
 def _judge(response: requests.Response, content: bytes, where: str, expected: Collection[int]) -> Answer:
@@ -159,24 +132,9 @@ def _judge(response: requests.Response, content: bytes, where: str, expected: Co
     said = answer.error_message or one_line(secrets.redact(content[:300].decode("utf-8", "replace")), 100)
     message = f"{where}: {status} {response.reason}: {said}"
     if status in TEMPORARY:
-        raise Temporary(message, retry_after_s=retry_after_s(response.headers.get("Retry-After")))
+        wish = retry.retry_after_s(response.headers.get("Retry-After"))
+        raise Temporary(message, wish, throttled=status == 429)
     raise Permanent(message)
-
-
-def retry_after_s(value: str | None) -> float | None:
-    """Seconds out of a `Retry-After` header: a number, or an HTTP date (RFC 9110, 10.2.3); None if neither."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        when = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _refuse_plain(url: str) -> None:
@@ -203,14 +161,3 @@ def _first_line(token: secrets.Secret) -> str:
 def _error(body: Any) -> Mapping[str, Any]:
     found = body.get("error") if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
-
-
-def _reason(error: BaseException) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
-        if not isinstance(cause, BaseException):
-            break
-    return one_line(secrets.redact(str(error)), 160)

@@ -15,7 +15,7 @@ from typing import Any
 
 from reconcilers.core.errors import Conflict, Refused
 from reconcilers.core.model import Action, Change, Health, HealthState, Id, Json, Observed, Owner, Resource, Risk
-from reconcilers.core.provider import Capabilities, Context, Holder
+from reconcilers.core.provider import Capabilities, Context, Holder, taken
 
 
 @dataclass(slots=True)
@@ -84,6 +84,12 @@ class MemoryProvider:
                 raise Conflict(f"{change.id}: it is at version {live.version}, not {expected}")
             del self._server.objects[change.id]
             return
+        if change.action is Action.FORGET:
+            if live is not None and live.owner is not None:
+                if str(live.version) != expected:
+                    raise Conflict(f"{change.id}: it is at version {live.version}, not {expected}")
+                self._server.objects[change.id] = Live(live.spec, None, next(self._server.versions))
+            return
         assert change.desired is not None
         spec = deepcopy(dict(change.desired.spec))
         if live is not None and live.spec == spec and live.owner == mark:
@@ -101,11 +107,7 @@ class MemoryProvider:
         with self._server.mutex:
             held = self._server.locks.get(self.scope)
             if held is not None and held[1] > time.monotonic() and held[0].identity != holder.identity:
-                who = held[0]
-                raise Refused(
-                    f"locked by {who.identity} ({who.actor}, {who.run_url}) since {who.started}; "
-                    f"wait, or `mlab unlock {self.scope} --holder {who.identity}`"
-                )
+                raise Refused(taken(self.scope, held[0]))
             self._server.locks[self.scope] = (holder, time.monotonic() + ttl_s)
         return MemoryLock(self._server, self.scope, holder, ttl_s)
 

@@ -7,6 +7,7 @@ quoting the value does not carry it into a log, a plan or an audit record.
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 import os
 import re
@@ -75,9 +76,9 @@ def resolve(ref: str | Mapping[str, Any]) -> Secret:
 
 
 def register(value: str) -> None:
-    """Redact this value from now on; of a long text (a kubeconfig, a PEM file) also each run of key material."""
+    """Redact this value from now on, as JSON writes it too; of a long text (a PEM file) also each run of keys."""
     global _pattern
-    found = {value} | set(_KEY_MATERIAL.findall(value) if "\n" in value else ())
+    found = {value, json.dumps(value)[1:-1]} | set(_KEY_MATERIAL.findall(value) if "\n" in value else ())
     found = {item for item in found if len(item) >= MIN_REDACTED}
     with _guard:
         if found <= _known:

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 
 from reconcilers.core.errors import ConfigError, UsageError
-from reconcilers.core.model import Diagnostic, Id, Resource
+from reconcilers.core.model import Id, Resource
 from reconcilers.fleet.model import Environment, Fleet
+from reconcilers.load import codes
 from reconcilers.load.jsonnet import Engine
+from reconcilers.render import ownership
 
-TARGETS = ("kubernetes", "buckets", "epoxy", "monitoring")
+TARGETS = ("kubernetes", "buckets", "epoxy", "dns", "monitoring")
 _WITH_JSONNET = frozenset({"kubernetes", "monitoring"})
 
 
@@ -45,6 +47,6 @@ def _rendered(target: str, fleet: Fleet, environment: Environment, engine: Engin
         other = seen.setdefault(resource.id, resource)
         if other is not resource:
             message = f"{resource.id} is wanted twice at {environment.name}/{target}, also by {other.span}"
-            problem = Diagnostic("R01", "render.duplicate", message, resource.span, related=((other.span, "here too"),))
+            problem = codes.TWICE.at(resource.span, message, related=((other.span, "here too"),))
             raise ConfigError(f"{resource.span}: {message}; rename one of them", [problem])
-    return rendered
+    return ownership.claimed(environment, target, rendered)

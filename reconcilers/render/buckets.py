@@ -1,9 +1,10 @@
-"""Buckets of the environment's project, who may use them, and the files that are published in one of them.
+"""Buckets of the environment's project, who may use them, and the files that are published in some of them.
 
 A bucket's file is a template: `{project}` in its name and members is filled in for each project that has one. The
 spec is in the object store's own terms (Cloud Storage JSON API), every owned field always present, so that what a
-person switched on by hand is seen as drift. The published files go into `siteinfo-{project}`: readers revalidate
-each time (`max-age=0`), and each set's index depends on all of its files, hence is written last.
+person switched on by hand is seen as drift. Readers of published files revalidate each time (`max-age=0`), and each
+set's index depends on all of its files, hence is written last. A file's content is the resource's payload: ten
+megabytes have no place in a plan, which compares and shows digests.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from msgspec import structs
+
 from reconcilers.core.model import Id, Resource, Span
 from reconcilers.fleet import published
 from reconcilers.fleet.model import Entity, Environment, Fleet
+from reconcilers.render import boot_images
 
-BUCKET, IAM, OBJECT = "Bucket", "BucketIam", "Object"
-PUBLISHED = "siteinfo-{project}"
-CACHE_CONTROL = "private, max-age=0, no-transform"
-_SOURCES = {"v2": "config/sites/", "embargo": "config/embargo/"}
-"""The folder that a set is made of, as the place that a plan names."""
+BUCKET, IAM, OBJECT = "Bucket", "BucketIam", boot_images.OBJECT
 
 
 def resources(fleet: Fleet, environment: Environment) -> tuple[Resource, ...]:
@@ -32,6 +32,7 @@ def resources(fleet: Fleet, environment: Environment) -> tuple[Resource, ...]:
             found.append(_iam(entity, project, found[-1].id))
     buckets = frozenset(resource.id for resource in found if resource.id.kind == BUCKET)
     found.extend(_objects(fleet, environment, buckets))
+    found.extend(boot_images.resources(fleet, environment, buckets))
     return tuple(sorted(found, key=lambda resource: resource.id))
 
 
@@ -82,22 +83,27 @@ def _iam(entity: Entity, project: str, bucket: Id) -> Resource:
 
 
 def _objects(fleet: Fleet, environment: Environment, buckets: frozenset[Id]) -> Iterator[Resource]:
-    bucket = published.fill(PUBLISHED, environment.project)
-    home = frozenset({Id(BUCKET, bucket)}) & buckets
     for file_set in published.sets(fleet, environment):
-        span = Span(_SOURCES[file_set.name])
-        files = [_object(bucket, path, content, span, home) for path, content in file_set.files.items()]
+        bucket = published.fill(file_set.bucket, environment.project)
+        home = frozenset({Id(BUCKET, bucket)}) & buckets
+        if not home and file_set.bucket != published.SITEINFO:
+            continue  # nobody has asked for these: our own monitoring does without them
+        span = Span(file_set.source)
+        files = [_object(bucket, file, span, home) for file in file_set.files]
         yield from files
         parts = frozenset(resource.id for resource in files)
-        yield _object(bucket, file_set.index_path, file_set.index, span, home | parts)
+        yield structs.replace(_object(bucket, file_set.index, span, home | parts), exact=True)
 
 
-def _object(bucket: str, path: str, content: str, span: Span, deps: frozenset[Id]) -> Resource:
-    spec = {
+def _object(bucket: str, file: published.File, span: Span, deps: frozenset[Id]) -> Resource:
+    spec: dict[str, Any] = {
         "bucket": bucket,
-        "name": path,
-        "contentType": "application/json",
-        "cacheControl": CACHE_CONTROL,
-        "content": content,
+        "name": file.path,
+        "contentType": file.content_type,
+        "cacheControl": boot_images.CACHE_CONTROL,
+        "sha256": file.sha256,
+        "size": len(file.data),
     }
-    return Resource(Id(OBJECT, f"{bucket}/{path}"), spec, span, deps=deps)
+    if file.path == published.EMBARGO:
+        spec["rules"] = published.embargo_by_name(file.data)
+    return Resource(Id(OBJECT, f"{bucket}/{file.path}"), spec, span, deps=deps, payload=file.data)

@@ -68,7 +68,7 @@ def extensions(machine: derive.Machine) -> tuple[str, ...]:
 
 def sequence(environment: Environment, image: str, last: str) -> dict[str, str]:
     """The URL of each stage of one boot sequence; `image` is its folder in the bucket, `last` its final document."""
-    host = f"epoxy-boot-api.{environment.project}.{environment.domain}"
+    host = f"epoxy-boot-api.{environment.project}.{environment.services_domain}"
     folder = f"v1/storage/{_VERSION}/{image}"
     return {
         "stage1.ipxe": f"https://{host}:{ROM_PORT}/{folder}/stage1to2.ipxe",

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconcilers.core.errors import ConfigError
-from reconcilers.core.model import Diagnostic, Id, Json, Resource, Span
+from reconcilers.core.model import Id, Json, Resource, Span
+from reconcilers.fleet import derive
 from reconcilers.fleet.model import Entity, Environment, Experiment, Fleet
+from reconcilers.load import codes
 from reconcilers.load.jsonnet import Engine
 
 EXPERIMENT, PLATFORM = "kubernetes/experiment.jsonnet", "kubernetes/platform.jsonnet"
@@ -21,6 +23,8 @@ CLUSTER_CIDR = "192.168.0.0/16"
 PRODUCTION = "mlab-oti"
 NETWORK = "NetworkAttachmentDefinition.k8s.cni.cncf.io"
 NETWORKS = Id("CustomResourceDefinition.apiextensions.k8s.io", "network-attachment-definitions.k8s.cni.cncf.io")
+SCHEMAS = "schemas"
+"""The ConfigMap of an experiment's columns, behind the experiment's name."""
 BUILT_IN = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 _WORD = re.compile(r"\{(\w+)\}")
 
@@ -41,11 +45,22 @@ def _platform(fleet: Fleet, environment: Environment, engine: Engine) -> Iterato
     document = {
         "project": environment.project,
         "cluster_cidr": CLUSTER_CIDR,
+        "api_address": f"api-platform-cluster.{environment.project}.{environment.services_domain}:6443",
         "images": {**_images(sidecars), **_images(system)},
+        "commands": _commands(sidecars),
+        "loop": _loop(environment),
     }
     for item in engine.evaluate(PLATFORM, document, source=source):
         span = system.spans.get(f"images.{item['image']}", source) if system and item["image"] else source
         yield _resource(item["manifest"], span, PLATFORM)
+
+
+def _loop(environment: Environment) -> dict[str, Any] | None:
+    """What the loop in the cluster is told; None where the environment names no repository for it."""
+    given = environment.data.get("loop", {})
+    if not given.get("repository"):
+        return None
+    return {"env": environment.name, "repository": given["repository"], "targets": given["targets"]}
 
 
 def _experiment(fleet: Fleet, environment: Environment, engine: Engine, experiment: Experiment) -> Iterator[Resource]:
@@ -63,7 +78,7 @@ def derived(fleet: Fleet, environment: Environment, experiment: Experiment) -> d
     project = environment.project
     values = {
         "project": project,
-        "domain": environment.domain,
+        "domain": environment.services_domain,
         "experiment": experiment.name,
         "data": f"/var/spool/{experiment.name}",
     }
@@ -75,23 +90,33 @@ def derived(fleet: Fleet, environment: Environment, experiment: Experiment) -> d
     return {
         "experiment": experiment.name,
         "index": experiment.index,
+        "sites_without_slot": [] if experiment.index is None else derive.sites_without_slot(fleet, experiment.index),
         "project": project,
         "namespace": data["namespace"],
         "placements": placements,
         "anonymize": data["anonymize"],
         "datatypes": data["datatypes"],
+        "schemas": _schemas(fleet, data["datatypes"]["autoloaded"]),
         "services": data["services"],
         "firewall": data.get("firewall"),
         "sidecars": {**data["sidecars"], "args": _filled(data["sidecars"].get("args", {}), values)},
         "volumes": data["volumes"],
         "images": _images(fleet.images.get("sidecars")),
+        "commands": _commands(fleet.images.get("sidecars")),
+        "control_plane": environment.data.get("control_plane", []),
         "urls": urls(environment),
     }
 
 
+def _schemas(fleet: Fleet, datatypes: Sequence[str]) -> dict[str, Any]:
+    """Columns by datatype; a file may be allowed to say none, and then somebody in the pod writes them."""
+    known = {name: fleet.datatypes[name].data.get("schema") for name in datatypes if name in fleet.datatypes}
+    return {name: columns for name, columns in known.items() if columns}
+
+
 def urls(environment: Environment) -> dict[str, str]:
     """Where a node's programs find the platform's services. Production's Locate has no project in its name."""
-    project, domain = environment.project, environment.domain
+    project, domain = environment.project, environment.services_domain
     locate = f"locate.{domain}" if project == PRODUCTION else f"locate.{project}.{domain}"
     downloads = f"gs://downloader-{project}"
     return {
@@ -156,6 +181,12 @@ def _images(entity: Entity | None) -> dict[str, str]:
     return {name: image(pinned) for name, pinned in entity.data.get("images", {}).items()}
 
 
+def _commands(entity: Entity | None) -> dict[str, list[str]]:
+    """Which program of its image a container runs, by container; those that run the image's own are not in it."""
+    pinned = {} if entity is None else entity.data.get("images", {})
+    return {name: list(image["command"]) for name, image in pinned.items() if "command" in image}
+
+
 def _filled(value: Any, values: Mapping[str, str]) -> Any:
     """Placeholders that we know, filled in at any depth; other braces are somebody else's."""
     if isinstance(value, str):
@@ -178,7 +209,8 @@ def _cause(experiment: Experiment, manifest: Json, places: Mapping[str, int]) ->
     elif kind == "ConfigMap":
         volume = name.removeprefix(f"{experiment.name}-")
         names = [item["name"] for item in experiment.data["volumes"]]
-        path = f"volumes.{names.index(volume)}" if volume in names else "firewall"
+        other = "datatypes.autoloaded" if volume == SCHEMAS else "firewall"
+        path = f"volumes.{names.index(volume)}" if volume in names else other
     return experiment.spans.get(path, experiment.span)
 
 
@@ -189,7 +221,7 @@ def _resource(manifest: Json, span: Span, file: str) -> Resource:
         name, namespace = str(meta["name"]), meta.get("namespace")
     except (KeyError, TypeError, AttributeError):
         message = f"jsonnet/{file} made something that is no manifest: apiVersion, kind and metadata.name are needed"
-        raise ConfigError(f"{span}: {message}", [Diagnostic("R02", "render.shape", message, span)]) from None
+        raise ConfigError(f"{span}: {message}", [codes.SHAPE.at(span, message)]) from None
     group = api.rpartition("/")[0]
     return Resource(
         Id(f"{kind}.{group}" if group else kind, f"{namespace}/{name}" if namespace else name), manifest, span
@@ -215,7 +247,8 @@ def _needs(resource: Resource) -> Iterator[Id]:
             f"{role['kind']}.{group}", role["name"] if role["kind"] == "ClusterRole" else f"{namespace}/{role['name']}"
         )
         for subject in spec["subjects"]:
-            yield Id("ServiceAccount", f"{subject['namespace']}/{subject['name']}")
+            if subject["kind"] == "ServiceAccount":
+                yield Id("ServiceAccount", f"{subject['namespace']}/{subject['name']}")
     if kind == "DaemonSet":
         yield from _pod_needs(spec["spec"]["template"], namespace)
 

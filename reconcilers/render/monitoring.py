@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from reconcilers.core.errors import ConfigError
-from reconcilers.core.model import Diagnostic, Id, Resource, Span
-from reconcilers.fleet import derive
+from reconcilers.core.model import Id, Resource, Span
 from reconcilers.fleet.model import Entity, Environment, Fleet
+from reconcilers.load import codes
 from reconcilers.load.jsonnet import Engine
 from reconcilers.render import monitoring_targets as targets
 
@@ -42,15 +42,14 @@ def resources(fleet: Fleet, environment: Environment, engine: Engine) -> tuple[R
         "monitoring/rules.jsonnet",
         {
             "project": environment.project,
-            "domain": environment.domain,
+            "domain": environment.services_domain,
             "groups": [_plain(group.data) for group in groups],
         },
         source=groups[0].span,
     )
     made += [_file(_rule_file(group), _yaml(rules[group.name]), group.span) for group in groups]
-    derived = derive.derive(fleet, environment)
     spans = _sources(fleet)
-    for path, content in targets.contents(derived, environment.project, environment.domain).items():
+    for path, content in targets.contents(fleet, environment.project, environment.domain).items():
         made.append(_file(f"prometheus/targets/{path}", content, spans[path]))
     made.append(_file(ALERTMANAGER, _alertmanager(environment, fleet.routing, engine), fleet.routing.span, adopt=True))
     return tuple(made)
@@ -62,7 +61,7 @@ def _prometheus(environment: Environment, groups: list[Entity], engine: Engine) 
     alertmanager = urlsplit(target["alertmanager_url"])
     document = {
         "project": environment.project,
-        "domain": environment.domain,
+        "domain": environment.services_domain,
         "interval": surroundings.get("scrape_interval") or INTERVAL,
         "proxy_url": surroundings.get("scrape_proxy_url"),
         "kubeconfig_file": surroundings.get("kubeconfig_file"),
@@ -82,7 +81,7 @@ def _alertmanager(environment: Environment, routing: Entity, engine: Engine) -> 
     document = {
         "project": environment.project,
         "environment": environment.name,
-        "domain": environment.domain,
+        "domain": environment.services_domain,
         "receiver_url": receiver_url.rstrip("/") if receiver_url else None,
         "routing": _plain(routing.data),
     }
@@ -109,16 +108,15 @@ def _file(name: str, content: str, span: Span, *, adopt: bool = False) -> Resour
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The object without what only tests read: it would make every cache key depend on them."""
-    plain = dict(data)
-    plain.pop("tests", None)
+    """The object without what only tests and rules read: it would make every cache key depend on them."""
+    plain = {key: value for key, value in data.items() if key not in ("tests", "allow")}
     if "alerts" in plain:
         plain["alerts"] = [{key: value for key, value in alert.items() if key != "tests"} for alert in plain["alerts"]]
     return plain
 
 
 def _refused(environment: Environment, message: str) -> ConfigError:
-    problem = Diagnostic("R02", "render.alerts", message, environment.span)
+    problem = codes.ALERTS.at(environment.span, message)
     return ConfigError(f"{environment.span}: {message}; add one, or restore it", [problem])
 
 

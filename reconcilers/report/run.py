@@ -14,7 +14,6 @@ from reconcilers.core.errors import UsageError
 from reconcilers.core.model import Change, Field, Plan
 
 VERSION = 1
-HIDDEN = "(sensitive)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class RunPlan:
     base: str
     plans: tuple[Plan, ...]
     warnings: tuple[str, ...] = ()
+    base_unreadable: bool = False
+    """Whether there may be a record, which cannot be read."""
 
     @property
     def digest(self) -> str:
@@ -56,6 +57,7 @@ def _scope(plan: Plan) -> dict[str, Any]:
         "scope": plan.scope,
         "digest": planning.digest(plan),
         "complete": plan.complete,
+        "paused": plan.paused or None,
         "population": dict(plan.population),
         "unchanged": plan.unchanged,
         "refused": list(plan.refused),
@@ -83,8 +85,7 @@ def _change(scope: str, change: Change) -> dict[str, Any]:
 
 
 def _field(found: Field) -> dict[str, Any]:
-    before, after = (HIDDEN, HIDDEN) if found.sensitive else (found.before, found.after)
-    return {"path": list(found.path), "before": before, "after": after, "sensitive": found.sensitive}
+    return {"path": list(found.path), "before": found.before, "after": found.after, "sensitive": found.sensitive}
 
 
 def read_approval(path: Path, env: str) -> Approval:
@@ -97,7 +98,6 @@ def read_approval(path: Path, env: str) -> Approval:
             raise UsageError(f"{path}: it is not a plan of {env}; make one with `mlab plan --env {env} --out {path}`")
         if chosen["v"] != VERSION:
             raise UsageError(f"{path}: plan version {chosen['v']} is not {VERSION}; make the plan with this program")
-        keys = {scope["scope"]: frozenset(c["key"] for c in scope["changes"]) for scope in chosen["scopes"]}
-        return Approval(keys, chosen["digest"])
+        return {scope["scope"]: frozenset(c["key"] for c in scope["changes"]) for scope in chosen["scopes"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not a plan: {error}; make one with `mlab plan --env {env} --out {path}`") from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reconcilers.core.model import Field
@@ -13,6 +14,7 @@ from reconcilers.core.model import Field
 MAX_BYTES = 500
 MAX_LINES = 20
 DIFF_LINES = 40
+MAX_WIDTH = 240
 
 
 def path(found: Field) -> str:
@@ -29,7 +31,9 @@ def path(found: Field) -> str:
 def lines(found: Field) -> Iterator[str]:
     """The field as text: `PATH  BEFORE -> AFTER`, or a heading and the lines of a diff."""
     if found.sensitive:
-        yield f"{path(found)}  (sensitive, changed)"
+        apart = found.before != found.after  # without a key all look alike
+        shown = f"{_short(found.before)} -> {_short(found.after)}" if apart else "(sensitive, changed)"
+        yield f"{path(found)}  {shown}"
         return
     before, after = found.before, found.after
     if not (_long(before) or _long(after)):
@@ -44,15 +48,45 @@ def lines(found: Field) -> Iterator[str]:
 
 def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
     old, new = before.splitlines(), after.splitlines()
-    if max(map(len, [*old, *new]), default=0) > MAX_BYTES:  # one endless line: a diff of it says nothing
-        yield f"{name}  {_blob(before)} -> {_blob(after)}"
-        return
-    diff = [line for line in difflib.unified_diff(old, new, n=3, lineterm="") if not line.startswith(("---", "+++"))]
+    # Beside lines that are records of their own, the neighbours explain nothing.
+    context = 0 if max(map(len, [*old, *new]), default=0) > MAX_WIDTH else 3
+    diff = list(difflib.unified_diff(old, new, n=context, lineterm=""))[2:]
     yield f"{name}  {_blob(before)} -> {_blob(after)}"
-    for line in diff[:DIFF_LINES]:
+    for line in _narrowed(diff[:DIFF_LINES]):
         yield f"    {line}"
     if len(diff) > DIFF_LINES:
         yield f"    … {len(diff) - DIFF_LINES} more lines; `mlab plan --json` has them all"
+
+
+def _narrowed(diff: Sequence[str]) -> Iterator[str]:
+    """Long lines cut to what differs: a removed one beside the added one that took its place, others at their start."""
+    at = 0
+    while at < len(diff):
+        gone = list(itertools.takewhile(lambda line: line.startswith("-"), diff[at:]))
+        come = list(itertools.takewhile(lambda line: line.startswith("+"), diff[at + len(gone) :]))
+        if not gone and not come:
+            yield _cut(diff[at], 1)
+            at += 1
+            continue
+        starts = [_first_difference(one, other) for one, other in zip(gone, come, strict=False)]
+        starts += [1] * abs(len(gone) - len(come))
+        yield from map(_cut, gone, starts)
+        yield from map(_cut, come, starts)
+        at += len(gone) + len(come)
+
+
+def _first_difference(one: str, other: str) -> int:
+    pairs = zip(one[1:], other[1:], strict=False)
+    return next((at for at, (mine, yours) in enumerate(pairs, 1) if mine != yours), min(len(one), len(other)))
+
+
+def _cut(line: str, start: int) -> str:
+    if len(line) <= MAX_WIDTH:
+        return line
+    first = max(1, start - MAX_WIDTH // 3)
+    before = "…" if first > 1 else ""
+    after = "…" if first + MAX_WIDTH < len(line) else ""
+    return f"{line[0]}{before}{line[first : first + MAX_WIDTH]}{after}"
 
 
 def _long(value: Any) -> bool:

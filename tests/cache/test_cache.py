@@ -90,11 +90,14 @@ def test_a_directory_that_cannot_be_made_is_only_a_slower_run(tmp_path: Path) ->
 
 def test_writers_of_the_same_entry_do_not_disturb_each_other(tmp_path: Path) -> None:
     text = "x" * 10_000
+
+    def written(_: int) -> str | None:
+        Cache(tmp_path).put(key("a"), text)
+        return Cache(tmp_path).get(key("a"))
+
     with ThreadPoolExecutor(8) as pool:
-        got = list(
-            pool.map(lambda _: (Cache(tmp_path).put(key("a"), text), Cache(tmp_path).get(key("a")))[1], range(64))
-        )
-    assert set(got) == {text}
+        got = set(pool.map(written, range(64)))
+    assert got == {text}
     assert len(entries(tmp_path)) == 1
 
 

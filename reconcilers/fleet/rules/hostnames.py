@@ -7,12 +7,11 @@ distinct then so are the products, so parts are checked, some hundreds, instead 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 
 from reconcilers.core.errors import ConfigError
 from reconcilers.core.model import Diagnostic, Span
 from reconcilers.fleet import names
-from reconcilers.fleet.model import PUBLISHED_STATES, Entity, Environment, Experiment, Fleet, MachineSpec, Site
+from reconcilers.fleet.model import PUBLISHED_STATES, Experiment, Fleet, MachineSpec, Site, items
 from reconcilers.fleet.rules.rule import Absent, Rule, Title, place
 
 STEM_TITLE = Title("S01", "name.unique")
@@ -32,17 +31,7 @@ def stem_is_name(name: str, span: Span, at: Span) -> Diagnostic | None:
 
 
 def _stems(fleet: Fleet, _absent: Absent) -> Iterator[Diagnostic]:
-    objects: Iterator[Environment | Site | Experiment | Entity] = chain(
-        fleet.environments.values(),
-        fleet.sites.values(),
-        fleet.experiments.values(),
-        *(
-            part.values()
-            for part in (fleet.datatypes, fleet.embargo, fleet.alerts, fleet.images, fleet.buckets, fleet.acks)
-        ),
-        (fleet.routing,) if fleet.routing else (),
-    )
-    for item in objects:
+    for item in items(fleet):
         problem = stem_is_name(item.name, item.span, place(item.spans, "name", item.span))
         if problem:
             yield problem
@@ -152,6 +141,7 @@ STEM = Rule(
     "One object per file, and the file is found by the object's name. Names and aliases of experiments are unique "
     "together, compared as they appear in host names, where a dot is a dash. Each project has one environment. The "
     "part {project} of a bucket's name may be left out of its file's.",
+    allowable=False,
     each=_stems,
     across=_positions,
 )

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from reconcilers.core.model import Diagnostic
 from reconcilers.fleet import addresses
-from reconcilers.fleet.model import PUBLISHED_STATES, Experiment, Fleet, Site
+from reconcilers.fleet.model import PUBLISHED_STATES, Experiment, Fleet, Site, allows
 from reconcilers.fleet.rules.rule import Absent, Rule, Title, place
 
 DISTINCT_TITLE = Title("S05", "site.address-layout")
@@ -73,29 +73,55 @@ def _selects(experiment: Experiment, site: str) -> bool:
     return any((placement.get("selector") or {}).get(_SITE_LABEL) == site for placement in placements)
 
 
-def _slots(fleet: Fleet, _absent: Absent) -> Iterator[Diagnostic]:
-    indexed = [e for e in fleet.experiments.values() if e.index is not None]
-    highest = max((e.index or 0 for e in indexed), default=0)
+def _without_slot(fleet: Fleet) -> Iterator[tuple[Site, int, list[Experiment]]]:
+    """Sites in use whose prefix has fewer slots than there are indexes: the slots, and the experiments beyond them."""
+    indexed = sorted((e for e in fleet.experiments.values() if e.index), key=lambda e: (e.index or 0, e.name))
+    highest = indexed[-1].index or 0 if indexed else 0
     for site in fleet.sites.values():
         if site.network is None or site.lifecycle.state not in (*PUBLISHED_STATES, "planned"):
             continue
         slots = addresses.slots(site.network.ipv4.prefixlen)
-        if not slots or highest <= slots:
+        if slots and highest > slots:
+            yield site, slots, [experiment for experiment in indexed if (experiment.index or 0) > slots]
+
+
+def _beyond(fleet: Fleet, _absent: Absent) -> Iterator[Diagnostic]:
+    for site, slots, experiments in _without_slot(fleet):
+        if site.network is None or allows(site, SLOTS_TITLE.code):
             continue
+        prefix = site.network.ipv4
+        lowest = experiments[0]
+        first = addresses.experiment4(prefix, 1, lowest.index or 0)
+        what = "its broadcast address" if first == addresses.broadcast(prefix) else "outside of it"
+        message = (
+            f"{prefix} of {site.name} has {slots} slots, so index {lowest.index} ({lowest.name}) would be "
+            f"{first}, {what}; allow S06 to leave out {_named(experiments)} there, or S05 to "
+            "publish all the same"
+        )
+        yield DISTINCT_TITLE.at(place(site.spans, "network.ipv4.prefix", site.span), message)
+
+
+def _named(experiments: list[Experiment]) -> str:
+    return ", ".join(f"{experiment.name}" for experiment in experiments)
+
+
+def _slots(fleet: Fleet, _absent: Absent) -> Iterator[Diagnostic]:
+    for site, slots, experiments in _without_slot(fleet):
         span = place(site.spans, "network.ipv4.prefix", site.span)
-        for experiment in indexed:
-            if (experiment.index or 0) <= slots:
-                continue
-            what = (
-                f"{experiment.name} has index {experiment.index}, {site.name}'s {site.network.ipv4} has {slots} slots"
-            )
+        prefix = site.network.ipv4 if site.network else ""
+        for experiment in experiments:
             if _selects(experiment, site.name):
                 where = place(experiment.spans, "index", experiment.span)
-                message = f"{what}, but {experiment.name} selects that site; give it an index up to {slots}"
+                message = (
+                    f"{experiment.name} has index {experiment.index} and selects {site.name}, whose {prefix} has "
+                    f"{slots} slots; give it an index up to {slots}"
+                )
                 yield SLOTS_TITLE.at(where, message, related=((span, f"{slots} slots"),))
-            else:
-                message = f"{what}: it is neither deployed nor published there"
-                yield SLOTS_TITLE.at(span, message, severity="note")
+        if allows(site, SLOTS_TITLE.code):
+            message = (
+                f"{prefix} of {site.name} has {slots} slots: not deployed or published there: {_named(experiments)}"
+            )
+            yield SLOTS_TITLE.at(span, message)
 
 
 @lru_cache(maxsize=4096)
@@ -157,16 +183,21 @@ DISTINCT = Rule(
     "every derived address of a site is its own, inside the prefix, and neither network nor broadcast",
     "Gateway, switch, baseboard controllers, machines and all experiment slots follow from the prefix by fixed "
     "offsets. In a /28 or /29 the controller of mlab1 has the offset that a switch has in a /26, so such a site has "
-    "one machine and no managed switch. Machines of a virtual site must have addresses of their own.",
+    "one machine and no managed switch. Machines of a virtual site must have addresses of their own. A /28 has 11 "
+    "slots and a /29 has 3: index 12 of a /28 would be its broadcast address, index 4 of a /29 is somebody else's. "
+    "The site's file decides: it allows S06, and experiments without a slot are left out there; or it allows S05, and "
+    "they are published all the same, as the public platform does.",
     each=_distinct,
+    across=_beyond,
 )
 SLOTS = Rule(
     SLOTS_TITLE.code,
     SLOTS_TITLE.name,
     "an experiment whose index has no slot in a site's prefix is not deployed or published there",
-    "A /26 has 12 slots per machine, a /28 has 11, a /29 has 3. An index above that would be the broadcast address or "
-    "somebody else's. Leaving the experiment out is right and reported as a note; it is an error if a placement of the "
-    "experiment selects exactly that site by its label mlab/site.",
+    "A /26 has 12 slots per machine, a /28 has 11, a /29 has 3. An experiment with an index above that is left out at "
+    "the site: no names, no addresses, no pods. A site says that this is meant by allowing S06, or that the addresses "
+    "are to be published all the same by allowing S05 (see there). It is an error at the experiment if one of its "
+    "placements selects exactly such a site by the label mlab/site.",
     across=_slots,
 )
 AGREE = Rule(

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from reconcilers.core.model import Diagnostic, Span
+from reconcilers.core.model import Diagnostic
 from reconcilers.fleet import addresses
-from reconcilers.fleet.model import Fleet, Site
+from reconcilers.fleet.model import Fleet, Site, allows
+from reconcilers.fleet.past import Times
 from reconcilers.fleet.rules.rule import Absent, Rule, Title, place
 
 OVERLAP_TITLE = Title("S02", "site.prefix-overlap")
@@ -112,6 +113,8 @@ def _octet(site: Site) -> Iterator[Diagnostic]:
     prefix = site.network.ipv4
     numbers = tuple(addresses.machine_index(machine.name) for machine in site.machines)
     top = max((offset for _, offset in addresses.offsets(prefix.prefixlen, numbers, has_switch=False)), default=0)
+    if allows(site, "S05") and addresses.slots(prefix.prefixlen):
+        top = max([top, *(addresses.experiment_offset(prefix.prefixlen, n, addresses.MAX_INDEX) for n in numbers)])
     octet = (int(prefix.network_address) & 255) + top
     if octet > 255:
         span = place(site.spans, "network.ipv4.prefix", site.span)
@@ -126,15 +129,21 @@ def _overlaps(fleet: Fleet, _absent: Absent) -> Iterator[Diagnostic]:
     sites = _holding(fleet)
     for version in (4, 6):
         items = sorted(item for site in sites for item in held(site, version))
-        open_items: list[Held] = []
         taken: list[tuple[int, int]] | None = None
-        for item in items:
-            open_items = [other for other in open_items if other.last >= item.first]
-            for other in open_items:
-                if other.site != item.site:
-                    taken = taken or _merged(items)
-                    yield _overlap(fleet, item, other, version, taken)
-            open_items.append(item)
+        for item, other in overlapping(items):
+            if other.site != item.site:
+                taken = taken or _merged(items)
+                yield _overlap(fleet, item, other, version, taken)
+
+
+def overlapping(items: Iterable[Held]) -> Iterator[tuple[Held, Held]]:
+    """Pairs that share an address, of items in order: the later one first."""
+    open_items: list[Held] = []
+    for item in items:
+        open_items = [other for other in open_items if other.last >= item.first]
+        for other in open_items:
+            yield item, other
+        open_items.append(item)
 
 
 def _overlap(fleet: Fleet, a: Held, b: Held, version: int, taken: list[tuple[int, int]]) -> Diagnostic:
@@ -192,7 +201,7 @@ def _text(first: int, length: int, version: int) -> str:
     return f"{IPv4Network((first, length)) if version == 4 else IPv6Network((first, length))}"
 
 
-def _free(fleet: Fleet) -> Iterator[str]:
+def _free(fleet: Fleet, _times: Times) -> Iterator[str]:
     """Free prefixes of each length in use, near the fleet's first one of that length."""
     for version in (4, 6):
         items = sorted(item for site in _holding(fleet) for item in held(site, version))
@@ -205,11 +214,6 @@ def _free(fleet: Fleet) -> Iterator[str]:
             if length < width:
                 free = ", ".join(free_prefixes(taken, first_of[length], length, version))
                 yield f"free IPv{version} /{length}: {free or 'none in the pools in use'}"
-
-
-def spans_of(site: Site, version: int) -> Span:
-    """Where a site's prefix of a family stands."""
-    return place(site.spans, f"network.ipv{version}.prefix", site.span)
 
 
 OVERLAP = Rule(

@@ -1,17 +1,19 @@
 """What a rule is: a pure function over the fleet, with the words that explain it.
 
-A rule has a part that looks at one object at a time and a part that compares objects, either of them empty. Objects
-that failed an earlier layer are not in the fleet; `Absent` names them, so that nobody is told that a thing is missing
-when its file merely has a typing error.
+A rule has a part that looks at one object at a time, a part that compares objects, and a part that compares the fleet
+with the day it is and with its past; what it does not need is empty. Objects that failed an earlier layer are not in
+the fleet; `Absent` names them, so that nobody is told that a thing is missing when its file merely has a typing error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from reconcilers.core.model import Diagnostic, Span
 from reconcilers.fleet.model import Fleet
+from reconcilers.fleet.past import Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Absent:
 
 
 Check = Callable[[Fleet, Absent], Iterable[Diagnostic]]
-Remedy = Callable[[Fleet], Iterable[str]]
+CheckOverTime = Callable[[Fleet, Absent, Times], Iterable[Diagnostic]]
+Remedy = Callable[[Fleet, Times], Iterable[str]]
 
 
 def nothing(_fleet: Fleet, _absent: Absent) -> Iterable[Diagnostic]:
@@ -38,14 +41,24 @@ def nothing(_fleet: Fleet, _absent: Absent) -> Iterable[Diagnostic]:
     return ()
 
 
-def no_remedy(_fleet: Fleet) -> Iterable[str]:
+def timeless(_fleet: Fleet, _absent: Absent, _times: Times) -> Iterable[Diagnostic]:
+    """The part of a rule that does not look at the time."""
+    return ()
+
+
+def no_remedy(_fleet: Fleet, _times: Times) -> Iterable[str]:
     """A rule whose remedy cannot be computed."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: `code` and `name` are for good; `text` is for `mlab explain`; `remedy` proposes values."""
+    """A rule: `code` and `name` are for good; `text` is for `mlab explain`; `remedy` proposes values.
+
+    A new rule begins as a warning: before the day `error_from` it stops nobody, so that a fleet has time to follow.
+    `needs_history` says that a part of it, `over_time`, asks git. `allowable` is False for the few rules that no file
+    may break, whatever its reason.
+    """
 
     code: str
     name: str
@@ -54,6 +67,10 @@ class Rule:
     each: Check = nothing
     across: Check = nothing
     remedy: Remedy = no_remedy
+    over_time: CheckOverTime = timeless
+    needs_history: bool = False
+    error_from: date | None = None
+    allowable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

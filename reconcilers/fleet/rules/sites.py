@@ -26,7 +26,7 @@ def _metro_is_name(fleet: Fleet, _absent: Absent) -> Iterator[Diagnostic]:
 def _metros_agree(fleet: Fleet, _absent: Absent) -> Iterator[Diagnostic]:
     metros: dict[str, list[Site]] = {}
     for site in fleet.sites.values():
-        if site.lifecycle.state != "retired":
+        if site.lifecycle.state not in ("retired", "unlisted"):
             metros.setdefault(site.location.metro, []).append(site)
     for metro, sites in metros.items():
         if len(sites) == 1 or len({site.location for site in sites}) == 1:
@@ -77,7 +77,8 @@ METRO = Rule(
     METRO_TITLE.name,
     "the metro is how the site's name begins, and sites of one metro have one location",
     "Locate and the published maps group sites by metro. City, state, country, continent and coordinates are those of "
-    "the metro (its airport), not of the building, so all sites of a metro that are not retired repeat them.",
+    "the metro (its airport), not of the building, so all sites of a metro repeat them, "
+    "but those that are retired or unlisted.",
     each=_metro_is_name,
     across=_metros_agree,
 )

@@ -1,0 +1,1 @@
+"""Buckets, who may use them, and the objects that are published in them."""

@@ -1,0 +1,1 @@
+"""Host records, through the administration API of the boot server."""
