@@ -6,10 +6,10 @@ PY := .venv/bin/python
 # Two workers a core: the tests mostly wait for servers.
 WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
-.PHONY: help setup programs fmt lint test nightly bench demo lock
+.PHONY: help setup programs fmt lint test test-boot nightly bench demo lock
 
 help: ## what there is to run
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install everything; leaves the command at .venv/bin/mlab
 	@.ci/setup
@@ -21,17 +21,22 @@ fmt: setup ## format code and configuration
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix --exit-zero --quiet .
 	.venv/bin/mlab fmt
+	.venv/bin/mlab explain --page docs/rules.md
 
-lint: setup ## style, types, layers, configuration
+lint: setup ## style, types, layers; configuration, jsonnet, schemas, workflows, secrets
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
-	.venv/bin/mlab fmt --check
-	.venv/bin/mlab validate
+	.venv/bin/mypy --scripts-are-modules node/cni/index2ip
+	.venv/bin/mypy --scripts-are-modules node/cni/netctl
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/mlab hooks run --all
 
 test: setup programs ## every test, in parallel and in any order
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+
+test-boot: setup programs ## a machine boots from its card, joins the cluster, runs a pod
+	$(PY) -m pytest -n 1 --dist loadgroup tests/boot
 
 nightly: setup programs ## what takes longer: many more random cases and kills
 	MLAB_NIGHTLY=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup --timeout 3600

@@ -6,3 +6,5 @@ import os
 
 os.environ["NO_GCE_CHECK"] = "true"
 os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
+
+pytest_plugins = ["tests.light"]

@@ -2,13 +2,15 @@
 
 For every provider that speaks HTTP/1.1: point it at `proxy.url` instead of at its server, set `proxy.fault`, and set
 it back to None to heal. `proxy.seen` lists what arrived. `only` narrows a fault to some requests, `times` to the
-first few.
+first few. `before` sees each request that the server is about to get, `after` each that it answered, before the client
+knows of it.
 """
 
 from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.serving import served
 
 HANG_LIMIT_S = 60.0
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length"})
@@ -33,6 +37,8 @@ class Fault:
     times: int = -1
     forward: bool = False
     """True: the server carries the request out, and only its answer is lost or spoilt."""
+    pause_s: float = 0.05
+    """Between two bytes of a drip."""
 
 
 def down(**options: Any) -> Fault:
@@ -62,18 +68,39 @@ def truncated(**options: Any) -> Fault:
 
 
 def drip(**options: Any) -> Fault:
-    """One byte of white space every 50 ms for ever: no read limit is ever reached."""
+    """One byte of white space every `pause_s` for ever: no read limit is ever reached."""
     return Fault("drip", 200, b"", {"Content-Type": "application/json"}, **options)
 
 
-class FaultProxy:
-    """`with FaultProxy("http://127.0.0.1:PORT") as proxy:`."""
+BAD_ANSWERS: Mapping[str, tuple[Fault, bool]] = {
+    "down": (down(), True),
+    "slow": (slow(), True),
+    "drip": (drip(), True),
+    "html": (html(), True),
+    "truncated": (truncated(), True),
+    "empty": (status(200, body=b""), True),
+    "other json": (status(200, body=b'{"hello": "world"}'), True),
+    "json list": (status(200, body=b"[1, 2]"), True),
+    "deep json": (status(200, body=b"[" * 100_000), True),
+    "redirect": (status(302, headers={"Location": "http://127.0.0.1:9/"}), False),
+    "404 page": (status(404, body=b"<html>404 page not found"), False),
+    **{str(code): (status(code), False) for code in (400, 401, 403, 405, 413, 422, 428)},
+    **{str(code): (status(code, body=b"<html>busy"), True) for code in (408, 425, 429, 500, 502, 503, 504)},
+}
+"""What any HTTP server may answer in place of what was asked for, and whether the same call may succeed later."""
 
-    def __init__(self, upstream: str) -> None:
+
+class FaultProxy:
+    """`with FaultProxy("http://127.0.0.1:PORT") as proxy:`; a server behind TLS wants the `context` of its client."""
+
+    def __init__(self, upstream: str, context: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(upstream)
-        assert parts.scheme == "http" and parts.hostname and parts.port, upstream
-        self.upstream = (parts.hostname, parts.port)
+        assert parts.scheme == ("http" if context is None else "https") and parts.hostname and parts.port, upstream
+        self._upstream = (parts.hostname, parts.port)
+        self._context = context
         self.seen: list[tuple[str, str]] = []
+        self.before: Callable[[str, str, bytes], None] = lambda method, path, body: None
+        self.after: Callable[[str, str, bytes, int], None] = lambda method, path, body, status: None
         self._fault: Fault | None = None
         self._left = -1
         self._changed = threading.Event()
@@ -85,7 +112,7 @@ class FaultProxy:
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._serving = served(self._server)
 
     @property
     def fault(self) -> Fault | None:
@@ -109,17 +136,22 @@ class FaultProxy:
             self._left -= 1
             return fault, self._changed
 
+    def connection(self) -> http.client.HTTPConnection:
+        """A new one to the server behind."""
+        host, port = self._upstream
+        if self._context is None:
+            return http.client.HTTPConnection(host, port, timeout=HANG_LIMIT_S)
+        return http.client.HTTPSConnection(host, port, timeout=HANG_LIMIT_S, context=self._context)
+
     def __enter__(self) -> FaultProxy:
-        self._thread.start()
+        self._serving.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.fault = None
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._serving.__exit__(kind, error, trace)
 
 
 class _Server(ThreadingHTTPServer):
@@ -159,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(fault.body)
         elif fault.kind == "drip":
             self._head(fault.status, fault.headers, 10**9)
-            while not lifted.wait(0.05):
+            while not lifted.wait(fault.pause_s):
                 self.wfile.write(b" ")
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _pass
@@ -177,8 +209,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _forward(self) -> tuple[int, Mapping[str, str], bytes]:
-        host, port = self.owner.upstream
-        connection = http.client.HTTPConnection(host, port, timeout=HANG_LIMIT_S)
+        self.owner.before(self.command, self.path, self._body)
+        answer = self._asked()
+        self.owner.after(self.command, self.path, self._body, answer[0])
+        return answer
+
+    def _asked(self) -> tuple[int, Mapping[str, str], bytes]:
+        connection = self.owner.connection()
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP}
             connection.request(self.command, self.path, self._body or None, headers)

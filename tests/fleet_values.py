@@ -70,7 +70,7 @@ def experiments() -> dict[str, Experiment]:
             position=position,
             archived=(),
             autoloaded=(),
-            data={},
+            data={"placements": [{"name": f"{name}-virtual", "type": "virtual", "hostNetwork": True}]} if cloud else {},
             span=Span(f"config/experiments/{name}.yaml", 2, 1),
         )
         for position, (name, aliases, index, cloud) in enumerate(EXPERIMENTS, start=1)

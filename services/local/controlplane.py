@@ -1,6 +1,6 @@
 """A real Kubernetes control plane of one environment: etcd, API server, controller manager, scheduler.
 
-Set up so that a real kubelet can join later: bootstrap tokens with their bindings, NodeRestriction, a client
+Set up so that a real kubelet can join later: bootstrap tokens (their rights: `joining`), NodeRestriction, a client
 certificate for the way to the kubelets, their InternalIP before their names. Switches that differ from production's
 defaults (no fsync, no fairness, fewer controllers, short-lived events) are for three control planes on one small
 machine, and each says so.
@@ -8,7 +8,6 @@ machine, and each says so.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import yaml
 
 from services.local import certificates, probe, programs
 from services.local.certificates import Authority, Pair
-from services.local.errors import PlatformError
 from services.local.probe import Check
 from services.local.processes import Launch
 from services.local.starting import Part
@@ -241,43 +239,6 @@ def scheduler(place: Place, keys: Credentials, server_port: int) -> Part:
         return Launch(f"{place.name}/kube-scheduler", command, place.log("kube-scheduler"))
 
     return Part(f"{place.name}/kube-scheduler", launch, lambda ports: _healthz(keys, ports[0]))
-
-
-def bind_bootstrappers(api: probe.Access) -> None:
-    """Let a machine with a bootstrap token become a node: ask for a certificate, have it approved, renew it.
-
-    A binding that is there already is left alone.
-    """
-    bindings = {
-        "mlab:bootstrap:create-requests": ("system:bootstrappers:node", "system:node-bootstrapper"),
-        "mlab:bootstrap:approve-requests": (
-            "system:bootstrappers:node",
-            "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-        ),
-        "mlab:bootstrap:renew-certificates": (
-            "system:nodes",
-            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-        ),
-    }
-    connection = api.connect()
-    try:
-        for name, (group, role) in bindings.items():
-            answer = connection.request(
-                "POST",
-                "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-                {
-                    "apiVersion": "rbac.authorization.k8s.io/v1",
-                    "kind": "ClusterRoleBinding",
-                    "metadata": {"name": name},
-                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
-                },
-            )
-            if answer.status not in (201, 409):
-                said = json.loads(answer.body).get("message", "")
-                raise PlatformError(f"ClusterRoleBinding {name}: the API server answers {answer.status}: {said}")
-    finally:
-        connection.close()
 
 
 def _as(config: Path, keys: Credentials) -> tuple[str, ...]:

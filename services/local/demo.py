@@ -15,21 +15,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 
 from services.local import demo_cluster, demo_edits
+from services.local.interrupts import Interrupts
 
 CHECKOUT = Path(__file__).parents[2]
 ENVIRONMENTS = ("sandbox", "staging", "production")
 END = 5
 """How many of an answer's last lines are shown: sums and results stand there."""
 WIDTH = 200
+STALL_S = 240.0
 NODES = {"sandbox": 13, "staging": 117, "production": 384}
 
 
@@ -42,6 +42,7 @@ class Demo:
     """The clone, the state folder beside it, and what the summary will tell."""
 
     base: Path
+    interrupts: Interrupts
     began: float = field(default_factory=time.monotonic)
     lines: list[str] = field(default_factory=list)
     child: subprocess.Popen[str] | None = None
@@ -65,6 +66,10 @@ class Demo:
             print(f"       {why}")
         sys.stdout.flush()
 
+    def progress(self, text: str) -> None:
+        """A line of something that takes its time."""
+        print(f"  {text}", flush=True)
+
     def mlab(self, *words: str, want: Sequence[int] = (0,), show: int = 14) -> str:
         """Run `mlab WORDS`, print the command and the first lines of its answer, and insist on its exit status."""
         print(f"  $ mlab {' '.join(words)}", flush=True)
@@ -76,7 +81,8 @@ class Demo:
             "--state",
             str(self.state),
         ]
-        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        with self.interrupts.held():
+            self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         output, _ = self.child.communicate()
         status, self.child = self.child.returncode, None
         lines = output.rstrip().splitlines()
@@ -108,15 +114,15 @@ class Demo:
 
 def main() -> int:
     """Run all steps; 0 if each showed what it must."""
+    interrupts = Interrupts()
     base = Path(tempfile.mkdtemp(prefix="mlab-demo-"))
-    demo = Demo(base)
-    _end_on_signals()
+    demo = Demo(base, interrupts)
     status = 1
     try:
         _steps(demo)
         status = 0
     except (Unexpected, TimeoutError, subprocess.SubprocessError) as error:
-        print(f"\ndemo: {error}; the platform's logs: {demo.state / 'platform' / 'logs'}", file=sys.stderr)
+        print(f"\ndemo: {error}; the platform's logs: {_kept_logs(demo)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\ndemo: interrupted; stopping the platform", file=sys.stderr)
         status = 130
@@ -133,13 +139,16 @@ def main() -> int:
 def _steps(demo: Demo) -> None:
     demo.say("A clone of this checkout", why=f"Edits are committed there, never here: {demo.fleet}")
     demo_edits.clone(CHECKOUT, demo.fleet)
-    with _building() as built:
+    with _building(demo.interrupts) as built:
         _look_first(demo)
         demo.say(
             "The platform's programs", why="etcd, Kubernetes, kwok, Prometheus, Alertmanager: built once, then cached."
         )
         built()
-    demo.say("Everything up", why="Per environment: Kubernetes, kwok, object store, ePoxy, Prometheus, Alertmanager.")
+    demo.say(
+        "Everything up",
+        why="Per environment: Kubernetes, kwok, object store, ePoxy, BIND, Prometheus, Alertmanager.",
+    )
     demo.mlab("up")
     _first_apply(demo)
     _drift(demo)
@@ -155,7 +164,10 @@ def _look_first(demo: Demo) -> None:
         "Render", why="Names, addresses, Kubernetes objects, Prometheus rules, published files: no target is asked."
     )
     demo.mlab("render")
-    demo.say("The first plan", why="Object store and ePoxy need no build; the other two targets are not observed yet.")
+    demo.say(
+        "The first plan",
+        why="What needs no build is up: object store, ePoxy, name server. The other targets are not observed yet.",
+    )
     demo.mlab("up", "--light")
     demo.mlab("plan", "--env", "sandbox", want=(4,), show=22)
     demo.note(f"first plan on the screen after {time.monotonic() - demo.began:.0f} s")
@@ -172,13 +184,12 @@ def _first_apply(demo: Demo) -> None:
         demo.note(f"first apply of {env}: {time.monotonic() - began:.0f} s")
     demo.say("Nodes and pods", why="kwok registers the published machines; the real scheduler places the experiments.")
     began = time.monotonic()
-    counted = demo_cluster.wait_for_nodes(demo.state, NODES, limit_s=420)
-    for env, (nodes, pods) in counted.items():
-        print(f"  {env}: {nodes} nodes Ready, {pods} pods Ready")
-    total = sum(nodes for nodes, _ in counted.values())
-    pods = sum(running for _, running in counted.values())
+    counted = demo_cluster.wait_for_nodes(demo.state, NODES, stall_s=STALL_S, tell=demo.progress)
+    total = sum(one.nodes for one in counted.values())
+    pods = sum(one.pods for one in counted.values())
     demo.note(f"{total} nodes Ready and {pods} pods Ready {time.monotonic() - began:.0f} s later")
-    demo.say("The second plan is empty", why="Nothing to do: git and four targets of three environments agree.")
+    targets = demo_edits.count_of_targets(demo.fleet)
+    demo.say("The second plan is empty", why=f"Nothing to do: git and all {targets} targets of the environments agree.")
     demo.mlab("plan", want=(0,), show=20)
 
 
@@ -234,12 +245,17 @@ def _too_much(demo: Demo) -> None:
 
 
 def _broken_rule(demo: Demo) -> None:
-    demo.say(
-        "A broken alert rule", why="promtool refuses it before anything is written; Prometheus keeps the former rules."
-    )
+    demo.say("A broken alert rule", why="An expression that does not parse is refused before a plan is made.")
     before = demo_cluster.rule_names(demo.state, "sandbox")
-    undo = demo_edits.break_rule(demo.fleet)
-    demo.commit("Break an alert's expression")
+    undo = demo_edits.break_expression(demo.fleet)
+    demo.mlab("validate", want=(5,), show=6)
+    undo()
+    demo.say(
+        "A rule that only Prometheus can judge",
+        why="promtool refuses it before anything is written; Prometheus keeps the former rules.",
+    )
+    undo = demo_edits.break_template(demo.fleet)
+    demo.commit("Break an alert's summary")
     demo.mlab("apply", "--env", "sandbox", "--target", "monitoring", "--yes", want=(4,), show=12)
     if demo_cluster.rule_names(demo.state, "sandbox") != before:
         raise Unexpected("Prometheus does not run the former rules any more")
@@ -257,35 +273,37 @@ def _digest(plan_text: str) -> str:
 
 
 @contextlib.contextmanager
-def _building() -> Iterator[Callable[[], None]]:
+def _building(interrupts: Interrupts) -> Iterator[Callable[[], None]]:
     """Build the Go programs beside the first steps; the value waits for them and raises if they failed."""
-    process = subprocess.Popen([sys.executable, "-m", "services.local.programs"], cwd=CHECKOUT, start_new_session=True)
+    process: subprocess.Popen[bytes] | None = None
+    command = [sys.executable, "-m", "services.local.programs"]
 
     def wait() -> None:
+        assert process is not None
         if process.wait() != 0:
             raise Unexpected("the platform's programs could not be built")
 
     try:
+        with interrupts.held():
+            process = subprocess.Popen(command, cwd=CHECKOUT, start_new_session=True)
         yield wait
     finally:
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
-def _end_on_signals() -> None:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    assert threading.current_thread() is threading.main_thread()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+def _kept_logs(demo: Demo) -> Path:
+    """A copy of the platform's logs, which go with it."""
+    kept = demo.base / "logs"
+    with contextlib.suppress(OSError):
+        shutil.copytree(demo.state / "platform" / "logs", kept, dirs_exist_ok=True)
+    return kept
 
 
 def _down(demo: Demo, status: int) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a second ^C must not leave servers behind
+    demo.interrupts.over()
     if demo.child is not None and demo.child.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(demo.child.pid, signal.SIGTERM)
@@ -308,7 +326,7 @@ def _summary(demo: Demo) -> None:
     sites = json.loads(demo_edits.count_of_sites(demo.fleet))
     print(
         f"  {sites['sites']} sites ({sites['physical']} physical, {sites['virtual']} virtual), "
-        f"three environments, four targets each"
+        f"three environments, {demo_edits.count_of_targets(demo.fleet)} targets in all"
     )
     for line in demo.lines:
         print(f"  - {line}")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from services.local import programs
+
+POLL_S = 3.0
+TELL_S = 20.0
 
 
 def _environment(state: Path, env: str) -> Mapping[str, Any]:
@@ -26,35 +30,54 @@ def _kubectl(state: Path, env: str, *words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def wait_for_nodes(state: Path, wanted: Mapping[str, int], *, limit_s: float) -> dict[str, tuple[int, int]]:
-    """Nodes and pods Ready by environment, once every machine is there and every placed pod runs."""
-    deadline = time.monotonic() + limit_s
-    done: dict[str, tuple[int, int]] = {}
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How far one cluster is."""
+
+    nodes: int
+    pods: int
+    wanted_pods: int
+    """As many as its DaemonSets want on the nodes that are there by now."""
+
+
+def wait_for_nodes(
+    state: Path, wanted: Mapping[str, int], *, stall_s: float, tell: Callable[[str], None]
+) -> dict[str, Readiness]:
+    """Readiness by environment once every machine is there and every placed pod runs, with a line of each now and then.
+
+    Raises TimeoutError when nothing moved for `stall_s`: how long the whole takes is a matter of the machine.
+    """
+    found: dict[str, Readiness] = {}
+    told: dict[str, float] = {}
+    done: set[str] = set()
+    moved = time.monotonic()
     while True:
         for env in [name for name in wanted if name not in done]:
-            ready = _kubectl(state, env, "get", "nodes", "--no-headers").count(" Ready ")
-            if ready < wanted[env]:
-                break
-            running = _ready_pods(state, env)
-            if running is None:
-                break
-            done[env] = (ready, running)
+            now = _readiness(state, env)
+            if now != found.get(env):
+                found[env], moved = now, time.monotonic()
+            if now.nodes >= wanted[env] and now.pods == now.wanted_pods > 0:
+                done.add(env)
+            if env in done or time.monotonic() - told.get(env, 0.0) > TELL_S:
+                tell(f"{env}: {now.nodes} of {wanted[env]} nodes Ready, {now.pods} of {now.wanted_pods} pods Ready")
+                told[env] = time.monotonic()
         if len(done) == len(wanted):
-            return done
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {limit_s:.0f} s only {done or 'no environment'} has all its nodes and pods")
-        time.sleep(1.0)
+            return found
+        if time.monotonic() - moved > stall_s:
+            raise TimeoutError(
+                f"nothing got Ready for {stall_s:.0f} s; done so far: {', '.join(sorted(done)) or 'none'}"
+            )
+        time.sleep(POLL_S)
 
 
-def _ready_pods(state: Path, env: str) -> int | None:
-    """Ready pods once every DaemonSet has all of its pods; told by the sets, since a list of all pods is megabytes."""
+def _readiness(state: Path, env: str) -> Readiness:
+    """Pods are told by the DaemonSets, since a list of all pods is megabytes."""
+    nodes = _kubectl(state, env, "get", "nodes", "--no-headers").count(" Ready ")
     sets = json.loads(_kubectl(state, env, "get", "daemonsets", "-A", "-o", "json"))["items"]
-    total = 0
-    for status in (one["status"] for one in sets):
-        if status.get("numberReady", 0) != status.get("desiredNumberScheduled", -1):
-            return None
-        total += status["numberReady"]
-    return total or None
+    seen = [one.get("status", {}) for one in sets]
+    # A set that its controller has not seen yet wants an unknown number: more than it has.
+    wanted = sum(one.get("desiredNumberScheduled", 1) if "observedGeneration" in one else 1 for one in seen)
+    return Readiness(nodes, sum(one.get("numberReady", 0) for one in seen), wanted)
 
 
 def edit_daemonset(state: Path, env: str) -> None:

@@ -72,15 +72,24 @@ def write_ack(fleet: Path, sites: Sequence[str], expires: str) -> None:
     (fleet / "config" / "acks" / "demo-removal.yaml").write_text("\n".join(lines) + "\n")
 
 
-def break_rule(fleet: Path) -> Callable[[], None]:
-    """Give one alert an expression that does not parse; the value mends it."""
+def break_expression(fleet: Path) -> Callable[[], None]:
+    """Give one alert an expression that does not parse, which validation finds; the value mends it."""
+    return _broken(fleet, r"(^\s+expr: absent\(up\{[^}]*\})\)$", r"\1")
+
+
+def break_template(fleet: Path) -> Callable[[], None]:
+    """Give one alert a summary with a function that Prometheus lacks, which only promtool knows; the value mends it."""
+    return _broken(fleet, r"(^\s+summary: )(No pod of workload .*)$", r"\1'{{ $labels.deployment | shorten }}: \2'")
+
+
+def _broken(fleet: Path, pattern: str, replacement: str) -> Callable[[], None]:
     for path in sorted((fleet / "config" / "alerts").glob("*.yaml")):
         text = path.read_text()
-        broken = re.sub(r"(^\s+expr: )absent\(up\{([^}]*)\}\)$", r"\1absent(up{\2}", text, count=1, flags=re.M)
+        broken = re.sub(pattern, replacement, text, count=1, flags=re.M)
         if broken != text:
             path.write_text(broken)
             return lambda: (path.write_text(text), None)[1]
-    raise ValueError(f"no alert with a plain absent(up{{…}}) in {fleet}/config/alerts")
+    raise ValueError(f"no alert in {fleet}/config/alerts has a line like {pattern}")
 
 
 def count_of_sites(fleet: Path) -> str:
@@ -88,3 +97,10 @@ def count_of_sites(fleet: Path) -> str:
     texts = [path.read_text() for path in (fleet / "config" / "sites").glob("*.yaml")]
     physical = sum(re.search(r"^type: physical", text, re.M) is not None for text in texts)
     return json.dumps({"sites": len(texts), "physical": physical, "virtual": len(texts) - physical})
+
+
+def count_of_targets(fleet: Path) -> int:
+    """How many targets the environments have together."""
+    texts = [path.read_text() for path in (fleet / "config" / "environments").glob("*.yaml")]
+    blocks = [re.search(r"^targets:\n((?:  .*\n)+)", text, re.M) for text in texts]
+    return sum(len(re.findall(r"^  \w+:", block[1], re.M)) for block in blocks if block)

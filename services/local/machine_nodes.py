@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.local import programs
+
 NODE_SELECTOR = {"type": "kwok"}
-KUBELET_VERSION = "v1.36.3"
 CAPACITY = {
     "physical": {"cpu": "32", "memory": "128Gi", "ephemeral-storage": "800Gi", "pods": "110"},
     "virtual": {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "100Gi", "pods": "110"},
@@ -79,7 +80,7 @@ def node(machine: Mapping[str, Any], entry: Mapping[str, Any], site: Mapping[str
                 "containerRuntimeVersion": "containerd://1.6.20",
                 "kernelVersion": "6.1.0",
                 "kubeProxyVersion": "",
-                "kubeletVersion": KUBELET_VERSION,
+                "kubeletVersion": programs.KUBERNETES,
                 "machineID": identity.hex,
                 "operatingSystem": "linux",
                 "osImage": "M-Lab node image",

@@ -40,13 +40,19 @@ def free(count: int, address: str = "127.0.0.1") -> tuple[int, ...]:
     return tuple(found)
 
 
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # closed meanwhile
+        return ""
+
+
 def listening(pid: int) -> frozenset[int]:
     """TCP ports on which exactly this process listens, in its own network namespace; empty if it is gone."""
     try:
-        held = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+        held = {_target(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
         tables = [Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
     except OSError:
-        # The process ended, or closed a file, between two of these reads.
         return frozenset()
     rows = (line.split() for table in tables for line in table)
     return frozenset(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 
 TIMEOUT_S = 10.0
 JSON = "application/json"
+_SOA, _IN, _HEAD_BYTES, _AUTHORITATIVE, _RCODE = 6, 1, 12, 0x0400, 0x000F
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,24 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What makes a program healthy besides listening: a URL that answers 200, or a file that it writes."""
+    """What makes a program healthy besides listening: a URL that answers 200, a file that it writes, zones it serves.
+
+    `dns` is `ADDRESS:PORT` of a name server, `zones` are domains with spaces between them.
+    """
 
     url: str = ""
     ca: str = ""
     file: str = ""
+    dns: str = ""
+    zones: str = ""
 
     def missing(self) -> str:
         """ "" if all is well, else what is not, in a few words."""
         if self.file and not Path(self.file).exists():
             return f"{self.file} is not written yet"
+        for zone in self.zones.split():
+            if not _answers_for(self.dns, zone):
+                return f"{self.dns} does not answer for {zone}"
         return self._answer() if self.url else ""
 
     def _answer(self) -> str:
@@ -116,3 +127,19 @@ class Check:
         finally:
             connection.close()
         return "" if answer.status == 200 else f"{self.url} answers {answer.status}"
+
+
+def _answers_for(server: str, zone: str) -> bool:
+    """Whether a name server answers a question for the zone's SOA record, with authority and without an error."""
+    host, _, port = server.rpartition(":")
+    name = b"".join(bytes([len(label)]) + label.encode() for label in zone.split(".")) + b"\0"
+    query = struct.pack("!HHHHHH", 1, 0, 1, 0, 0, 0) + name + struct.pack("!HH", _SOA, _IN)
+    try:
+        with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as connection:
+            connection.sendall(struct.pack("!H", len(query)) + query)
+            with connection.makefile("rb") as stream:
+                head = stream.read(2 + _HEAD_BYTES)[2:]
+        _, flags, _, answers = struct.unpack("!HHHH", head[:8])
+    except (OSError, struct.error):
+        return False
+    return bool(flags & _AUTHORITATIVE and not flags & _RCODE and answers)

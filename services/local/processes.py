@@ -91,7 +91,13 @@ def recorded(records: Path) -> tuple[Running, ...]:
     """Every process that was started and not yet ended by us, alive or not, sorted by name."""
     found = []
     for path in sorted(records.glob("*.json")):
-        data = json.loads(path.read_text())
+        # A hidden one is half written: by another thread, or by a run that was killed while its child still waited.
+        if path.name.startswith("."):
+            continue
+        try:
+            data = json.loads(path.read_text())
+        except FileNotFoundError:  # ended meanwhile
+            continue
         found.append(Running(**{**data, "ports": tuple(data["ports"])}))
     return tuple(found)
 

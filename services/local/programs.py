@@ -5,8 +5,8 @@ Each family of programs has a module of its own under `modules/` (their dependen
 covers the module files and the flags, so that checkouts with the same pins share it and other pins never mix.
 A program of the same minor version in `$KUBEBUILDER_ASSETS` or on PATH is taken instead of a build.
 
-Run as `python -m services.local.programs [NAME ...]` it builds the named programs (default: all but the kubelet)
-and prints where they are.
+Run as `python -m services.local.programs [NAME ...]` it builds the named programs (default: what the platform and
+the git hook call) and prints where they are.
 """
 
 from __future__ import annotations
@@ -27,19 +27,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from reconcilers.core.errors import MlabError
 from services.local import progress as progresses
 from services.local.errors import PlatformError
+from services.local.interrupts import Interrupts
 from services.local.progress import Progress
 
 MODULES = Path(__file__).with_name("modules")
 ENVIRONMENT = {"GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 OLDEST_GO = (1, 26)
 HEARTBEAT_S = 15.0
+# Runs a command and ends as it does; once its input is closed, it kills its whole process group, itself included.
+GUARD = (
+    "import os,select,signal,subprocess,sys\n"
+    "child=subprocess.Popen(sys.argv[1:],stdin=subprocess.DEVNULL)\n"
+    "ended=os.pidfd_open(child.pid)\n"
+    "poll=select.poll(); poll.register(ended,select.POLLIN); poll.register(0,select.POLLIN)\n"
+    "if ended in dict(poll.poll()): sys.exit(child.wait())\n"
+    "os.killpg(0,signal.SIGKILL)\n"
+)
 
+KUBERNETES = "v1.36.3"
+"""Of the control plane here and of the kubelet in the boot images, as modules/kubernetes pins it."""
+KUBERNETES_MINOR = KUBERNETES.rpartition(".")[0]
 KUBERNETES_STAMP = " ".join(
     f"-X k8s.io/component-base/version.{key}={value}"
-    for key, value in (("gitVersion", "v1.36.3"), ("gitMajor", "1"), ("gitMinor", "36"))
+    for key, value in (("gitVersion", KUBERNETES), ("gitMajor", "1"), ("gitMinor", KUBERNETES_MINOR.partition(".")[2]))
 )
 # Only the discovery mechanisms that the fleet uses: the others treble the build and bring modules that cannot be had.
 PROMETHEUS_TAGS = "remove_all_sd,enable_kubernetes_sd,enable_file_sd,enable_http_sd,netgo"
@@ -48,7 +60,10 @@ PROMETHEUS_STAMP = "-X github.com/prometheus/common/version.Version=3.16.0"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How one program is built; `minor` is what `--version` must show of one that is found on the machine."""
+    """How one program is built; `minor` is what `--version` must show of one that is found on the machine.
+
+    Without it one that is found is never taken.
+    """
 
     name: str
     module: str
@@ -65,7 +80,8 @@ class Program:
 
 
 def _kubernetes(name: str, cold_s: int) -> Program:
-    return Program(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", "v1.36.", cold_s, KUBERNETES_STAMP)
+    package = f"k8s.io/kubernetes/cmd/{name}"
+    return Program(name, "kubernetes", package, f"{KUBERNETES_MINOR}.", cold_s, KUBERNETES_STAMP)
 
 
 def _prometheus(name: str, cold_s: int) -> Program:
@@ -75,6 +91,10 @@ def _prometheus(name: str, cold_s: int) -> Program:
 
 def _alertmanager(name: str, cold_s: int) -> Program:
     return Program(name, "alertmanager", f"github.com/prometheus/alertmanager/cmd/{name}", "version 0.31.", cold_s)
+
+
+def _original(name: str, below: str) -> Program:
+    return Program(name, "tcp-info", f"github.com/m-lab/tcp-info{below}", "", 30)
 
 
 PROGRAMS = {
@@ -92,9 +112,18 @@ PROGRAMS = {
         _kubernetes("kubectl", 21),
         Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "v0.8.", 78),
         _kubernetes("kubelet", 15),
+        Program("jsonnetfmt", "jsonnetfmt", "github.com/google/go-jsonnet/cmd/jsonnetfmt", "reformatter v0.22.", 8),
+        Program("actionlint", "actionlint", "github.com/rhysd/actionlint/cmd/actionlint", "1.7.", 8),
+        _original("tcp-info", ""),
+        _original("csvtool", "/cmd/csvtool"),
+        _original("example-eventsocket-client", "/cmd/example-eventsocket-client"),
     )
 }
-PLATFORM = tuple(name for name in PROGRAMS if name != "kubelet")
+CHECKERS = ("jsonnetfmt", "actionlint")
+"""What the git hook and `make lint` call."""
+ORIGINALS = ("tcp-info", "csvtool", "example-eventsocket-client")
+"""What ours succeeded: tests let it read what ours writes, benches compare its speed."""
+PLATFORM = tuple(name for name in PROGRAMS if name not in ("kubelet", *CHECKERS, *ORIGINALS))
 """What the platform on one machine starts or calls; the kubelet is for a machine that really boots."""
 
 
@@ -179,7 +208,7 @@ def _target(program: Program) -> Path:
 
 
 def _fits(program: Program, candidate: Path) -> bool:
-    if not os.access(candidate, os.X_OK) or not candidate.is_file():
+    if not program.minor or not os.access(candidate, os.X_OK) or not candidate.is_file():
         return False
     arguments = ["version", "--client"] if program.name == "kubectl" else ["--version"]
     try:
@@ -218,7 +247,7 @@ def _compile(go: Path, program: Program, target: Path, progress: Progress) -> No
     log = cache() / "logs" / f"build-{program.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{program.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{program.name}")
     command = [str(go), "build", *program.flags(), "-o", str(unfinished), program.package]
     started = time.monotonic()
     progress.say(f"{program.name}: building (about {program.cold_s} s on two cores when nothing is cached)")
@@ -237,7 +266,11 @@ def _compile(go: Path, program: Program, target: Path, progress: Progress) -> No
 
 
 def _wait(command: list[str], folder: Path, output: int, program: Program, progress: Progress) -> int:
-    """Run to the end, with a sign of life now and then; an interrupt ends the build before it passes on."""
+    """Run to the end, with a sign of life now and then; an interrupt ends the build before it passes on.
+
+    The compiler's processes are a group of their own behind a guard, which ends them all as soon as we are gone:
+    otherwise those of a killed command would go on, minutes long, beside those of the next.
+    """
     ended = threading.Event()
     started = time.monotonic()
 
@@ -245,20 +278,41 @@ def _wait(command: list[str], folder: Path, output: int, program: Program, progr
         while not ended.wait(HEARTBEAT_S):
             progress.say(f"{program.name}: still building, {time.monotonic() - started:.0f} s")
 
-    child = subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | ENVIRONMENT
-    )
+    guarded = [sys.executable, "-I", "-S", "-c", GUARD, *command]
     beat = threading.Thread(target=alive, daemon=True)
     beat.start()
     try:
-        return child.wait()
-    except BaseException:
-        child.terminate()
-        child.wait()
-        raise
+        with _scratch() as scratch:
+            child = subprocess.Popen(
+                guarded,
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env=os.environ | ENVIRONMENT | {"GOTMPDIR": str(scratch)},
+                start_new_session=True,
+            )
+            assert child.stdin is not None
+            try:
+                return child.wait()
+            finally:
+                child.stdin.close()
+                child.wait()
     finally:
         ended.set()
         beat.join()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for the compiler, empty at first; what a killed build left there goes now."""
+    folder = cache() / "scratch"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _last(log: Path) -> str:
@@ -271,10 +325,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build and print `NAME<tab>PATH` lines."""
     parser = argparse.ArgumentParser(prog="python -m services.local.programs", description="Build the Go programs.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(PROGRAMS)}")
-    names = parser.parse_args(arguments).names or PLATFORM
+    names = parser.parse_args(arguments).names or (*PLATFORM, *CHECKERS)
+    Interrupts()
     try:
         places = build(names)
-    except MlabError as error:
+    except PlatformError as error:
         sys.stderr.write(f"{error}\n")
         return 4
     except KeyboardInterrupt:

@@ -21,8 +21,8 @@ from services.local.progress import Progress
 
 TRIES = 4
 POLL_S = 0.1
-# What the programs say of a port that is taken: Go's and Python's words.
-LOST_PORT = ("address already in use", "Address already in use", "Errno 98")
+# What the programs say of a port that is taken: Go's, Python's and BIND's words.
+LOST_PORT = ("address already in use", "Address already in use", "Errno 98", "address in use")
 
 
 @dataclass(frozen=True, slots=True)

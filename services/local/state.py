@@ -11,13 +11,14 @@ Everything below the folder is ours and is removed by `wipe`; a folder that hold
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from services.local import processes, starting
@@ -41,6 +42,7 @@ class State:
     listen: str
     extra_names: tuple[str, ...]
     namespace: str | None
+    zones: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def records(folder: Path) -> Path:
@@ -54,7 +56,11 @@ def load(folder: Path) -> State | None:
         document = json.loads((folder / STATE).read_text())
     except FileNotFoundError:
         return None
-    return State(**{**document, "extra_names": tuple(document["extra_names"])})
+    try:
+        return State(**{**document, "extra_names": tuple(document["extra_names"])})
+    except (TypeError, KeyError):
+        # Written by another version of this program: what it started is to be taken away.
+        return State("light", True, {}, "", (), None)
 
 
 def store(folder: Path, state: State) -> None:
@@ -76,7 +82,10 @@ def locked(folder: Path, progress: Progress) -> Iterator[None]:
     path = folder / LOCK
     while True:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # the folder was removed by a `down` this moment
+            continue
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,25 +101,40 @@ def locked(folder: Path, progress: Progress) -> Iterator[None]:
 
 
 def stop_all(folder: Path) -> tuple[Running, ...]:
-    """End every recorded process in the order that lets each end by itself; returns those that had to be killed."""
+    """End every recorded process in the order that lets each end by itself; returns those that had to be killed.
+
+    Raises `PlatformError` if one cannot be ended at all; its record stays.
+    """
     left = processes.recorded(records(folder))
     killed: tuple[Running, ...] = ()
     for program in (None, *LAST_TO_STOP):
         wave = [one for one in left if (_program(one) == program if program else _program(one) not in LAST_TO_STOP)]
         killed += processes.stop(wave, records(folder), grace_s=GRACE_S)
+    if stuck := processes.recorded(records(folder)):
+        names = ", ".join(f"{one.name} (process {one.pid})" for one in stuck)
+        raise PlatformError(f"{names}: the kernel does not let it end; try `mlab down` again")
     return killed
 
 
-def wipe(folder: Path, *, keep: tuple[str, ...] = (LOCK,)) -> None:
-    """Remove everything below the folder but what is to be kept; `state.json` goes last, so a crash is repeated."""
-    entries = sorted(folder.iterdir(), key=lambda entry: entry.name == STATE)
-    for entry in entries:
-        if entry.name in keep:
+def wipe(folder: Path) -> None:
+    """Remove everything below the folder but the held lock; `state.json` goes last, so a crash is repeated."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == STATE):
+        if entry.name == LOCK:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def remove(folder: Path) -> None:
+    """Remove the emptied folder with its held lock.
+
+    Whoever comes once the lock's file is gone starts anew in the folder, which then stays: it is theirs.
+    """
+    (folder / LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def ailing(folder: Path) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from reconcilers.core.model import Action, Change, Field, Id, Observed, Resource, Risk, Span
+from reconcilers.core.model import Action, Change, Field, Id, Observed, Resource, Result, Risk, Span
 from reconcilers.core.provider import Provider
+from reconcilers.fleet import published as published_files
 from reconcilers.fleet.model import Environment
-from reconcilers.providers import buckets_rules
-from reconcilers.providers.buckets import COPIES, BucketsProvider
-from reconcilers.providers.buckets_api import Api, bucket_path, object_path
+from reconcilers.providers.buckets import rules as buckets_rules
+from reconcilers.providers.buckets.api import Api, bucket_path, object_path
+from reconcilers.providers.buckets.provider import COPIES, BucketsProvider
 from reconcilers.providers.records import Records
-from tests import objectstore_process
 from tests.conformance import suite
 
 PROJECT, RECORDS, SITEINFO = "mlab-sandbox", "mlab-reconciler-mlab-sandbox", "siteinfo-mlab-sandbox"
@@ -48,15 +50,19 @@ def grants(name: str, *members: str) -> Resource:
 
 
 def published(name: str, content: str, *after: str) -> Resource:
-    spec = {
+    spec: dict[str, Any] = {
         "bucket": SITEINFO,
         "name": name,
         "contentType": "application/json",
         "cacheControl": "private, max-age=0, no-transform",
-        "content": content,
+        "sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "size": len(content.encode()),
     }
+    if name == published_files.EMBARGO:
+        spec["rules"] = published_files.embargo_by_name(content.encode())
     deps = {Id("Bucket", SITEINFO), *(Id("Object", f"{SITEINFO}/{other}") for other in after)}
-    return Resource(Id("Object", f"{SITEINFO}/{name}"), spec, Span("config/sites/"), frozenset(deps))
+    identity = Id("Object", f"{SITEINFO}/{name}")
+    return Resource(identity, spec, Span("config/sites/"), frozenset(deps), payload=content.encode())
 
 
 BASE = (bucket("archive-mlab-sandbox"), bucket(RECORDS), bucket(SITEINFO))
@@ -72,7 +78,7 @@ class BucketsHarness:
         published("v2/index.json", '{"v": 1}\n', "v2/a.json", "v2/gone.json"),
     )
     second: Sequence[Resource] = (
-        replace(BASE[0], spec={**BASE[0].spec, "versioning": {"enabled": True}}),
+        structs.replace(BASE[0], spec={**BASE[0].spec, "versioning": {"enabled": True}}),
         *BASE[1:],
         grants(SITEINFO, "allUsers", "user:two@measurement-lab.test"),
         published("v2/a.json", '{"a": 2}\n'),
@@ -139,12 +145,6 @@ class BucketsHarness:
         return found
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with objectstore_process.running(tmp_path_factory.mktemp("objectstore")) as found:
-        yield found
-
-
 @pytest.fixture
 def harness(url: str) -> BucketsHarness:
     return BucketsHarness(url)
@@ -189,6 +189,20 @@ def test_the_records_of_an_environment_keep_their_former_versions(harness: Bucke
     assert names == ["applied/history/sandbox/1.json", "applied/history/sandbox/2.json", "applied/sandbox.json"]
 
 
+@pytest.mark.xdist_group("buckets")
+def test_audit_lines_go_to_a_bucket_of_their_own_and_sending_them_twice_is_harmless(harness: BucketsHarness) -> None:
+    year = {"retentionPolicy": {"retentionPeriod": "31536000", "isLocked": False}}
+    harness.api.call("POST", "/b", {"project": PROJECT}, {"name": "audit-mlab-sandbox", **year})
+    base = environment(harness.url)
+    where = {**base.data["targets"]["buckets"], "audit": "audit-mlab-sandbox"}
+    records = Records(replace(base, data={"targets": {"buckets": where}}))
+    for _ in range(2):
+        records.append_audit("sandbox", "run-1", b'{"outcome": "applied"}\n')
+    (kept,) = harness.api.pages(f"{bucket_path('audit-mlab-sandbox')}/o", {})
+    assert kept["name"] == "audit/sandbox/run-1.jsonl"
+    harness.api.call("PATCH", bucket_path("audit-mlab-sandbox"), {}, {"retentionPolicy": None})
+
+
 def update(before: Mapping[str, Any], after: Mapping[str, Any]) -> Change:
     resource = bucket("b", **after)
     live = Observed(resource.id, bucket("b", **before).spec, None, token="1")
@@ -204,6 +218,10 @@ def kept(period_s: int, locked: bool = False) -> dict[str, Any]:
     return {"retentionPolicy": {"retentionPeriod": str(period_s), "isLocked": locked}}
 
 
+def soft(period_s: int) -> dict[str, Any]:
+    return {"softDeletePolicy": {"retentionDurationSeconds": str(period_s)}}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "risk"),
     [
@@ -215,6 +233,9 @@ def kept(period_s: int, locked: bool = False) -> dict[str, Any]:
         ({}, kept(60), Risk.DISRUPTIVE),
         (kept(60), kept(59), Risk.DESTRUCTIVE),
         (kept(60), kept(60, locked=True), Risk.IRREVERSIBLE),
+        ({"versioning": {"enabled": True}}, {}, Risk.DISRUPTIVE),
+        (soft(60), soft(59), Risk.DISRUPTIVE),
+        (soft(60), soft(61), Risk.SAFE),
     ],
 )
 def test_what_loses_data_is_said_to(before: Mapping[str, Any], after: Mapping[str, Any], risk: Risk) -> None:
@@ -228,3 +249,100 @@ def test_what_loses_data_is_said_to(before: Mapping[str, Any], after: Mapping[st
 def test_the_impossible_is_blocked_with_advice(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     judged = update(before, after)
     assert judged.impossible and judged.blocked
+
+
+@pytest.mark.xdist_group("buckets")
+def test_a_copy_of_an_object_or_bucket_with_its_marks_is_not_ours(harness: BucketsHarness) -> None:
+    suite.applied(harness, harness.first)
+    marks = harness.api.call("GET", object_path(SITEINFO, "v2/a.json"))["metadata"]
+    harness.api.upload(SITEINFO, {"name": "backup/a.json", "metadata": marks}, b"{}", {"ifGenerationMatch": 0})
+    labels = harness.api.call("GET", bucket_path("archive-mlab-sandbox"))["labels"]
+    harness.api.call("POST", "/b", {"project": PROJECT}, {"name": "a-copy", "location": "US", "labels": labels})
+    assert suite.summary(suite.plan(harness.provider(), harness.first)) == []
+
+
+@pytest.mark.xdist_group("buckets")
+def test_soft_deletion_is_set_and_its_drift_is_seen(harness: BucketsHarness) -> None:
+    day = {"softDeletePolicy": {"retentionDurationSeconds": "86400"}}
+    desired = (bucket("archive-mlab-sandbox", **day), *harness.first[1:])
+    suite.applied(harness, desired)
+    path = bucket_path("archive-mlab-sandbox")
+    assert harness.api.call("GET", path)["softDeletePolicy"]["retentionDurationSeconds"] == "86400"
+    harness.api.call("PATCH", path, {}, {"softDeletePolicy": {"retentionDurationSeconds": "0"}})
+    (change,) = suite.plan(harness.provider(), desired).changes
+    assert [field.path for field in change.fields] == [("softDeletePolicy", "retentionDurationSeconds")]
+
+
+@pytest.mark.xdist_group("buckets")
+def test_the_records_bucket_is_never_deleted(harness: BucketsHarness) -> None:
+    suite.applied(harness, harness.first)
+    made = suite.plan(harness.provider(), [r for r in harness.first if r.id.name != RECORDS])
+    (change,) = [c for c in made.changes if c.id == Id("Bucket", RECORDS)]
+    assert change.impossible and change.blocked and "lock and records" in change.blocked
+
+
+@pytest.mark.xdist_group("buckets")
+def test_the_index_of_a_set_is_not_written_while_a_file_of_it_is_blocked(harness: BucketsHarness) -> None:
+    rules = embargo("365d")
+    first = (*BASE, published("embargo/rules.json", rules), index(rules))
+    suite.applied(harness, first)
+    loose = embargo("30d")
+    result = suite.apply(harness.provider(), (*BASE, published("embargo/rules.json", loose), index(loose)))
+    found = {o.change.id.name: o.result for o in result.outcomes}
+    name = f"{SITEINFO}/embargo"
+    assert found == {f"{name}/rules.json": Result.BLOCKED, f"{name}/index.json": Result.SKIPPED}
+    assert suite.plan(harness.provider(), first).changes == ()
+
+
+def embargo(period: str, **changes: Any) -> str:
+    rule = {"name": "third-party", "state": "active", "period": period, "datatypes": ["a", "b"], "match": {}}
+    return json.dumps({"v": 1, "rules": [{**rule, **changes}]})
+
+
+def index(content: str) -> Resource:
+    made = published("embargo/index.json", json.dumps({"of": content}), "embargo/rules.json")
+    return structs.replace(made, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("after", "risk"),
+    [
+        (embargo("366d"), Risk.SAFE),
+        (embargo("365d", datatypes=["a", "b", "c"]), Risk.SAFE),
+        (embargo("364d"), Risk.IRREVERSIBLE),
+        (embargo("365d", state="lifted"), Risk.IRREVERSIBLE),
+        (embargo("365d", datatypes=["a"]), Risk.IRREVERSIBLE),
+        (embargo("365d", match={"file_contains": "x"}), Risk.IRREVERSIBLE),
+        ('{"rules": []}', Risk.IRREVERSIBLE),
+        ("rubbish", Risk.IRREVERSIBLE),
+        (None, Risk.IRREVERSIBLE),
+    ],
+)
+def test_an_embargo_that_holds_back_less_is_irreversible(after: str | None, risk: Risk) -> None:
+    name = "embargo/rules.json"
+    before = published(name, embargo("365d"))
+    live = Observed(before.id, before.spec, None, token="1")
+    desired = None if after is None else published(name, after)
+    action = Action.DELETE if desired is None else Action.UPDATE
+    judged = buckets_rules.assess(Change(action, before.id, desired, live, (Field(("content",), 1, 2),)))
+    assert judged.risk is risk
+    assert risk is Risk.SAFE or "third-party" in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "risk"),
+    [
+        (None, ["allUsers"], Risk.DISRUPTIVE),
+        (["user:a"], ["allUsers", "user:a"], Risk.DESTRUCTIVE),
+        (["user:a"], ["allAuthenticatedUsers"], Risk.DESTRUCTIVE),
+        (["allUsers"], ["allUsers", "user:a"], Risk.DISRUPTIVE),
+        (["allUsers"], ["user:a"], Risk.DISRUPTIVE),
+    ],
+)
+def test_opening_a_bucket_to_everybody_counts_as_a_deletion(
+    before: list[str] | None, after: list[str], risk: Risk
+) -> None:
+    wanted = grants("archive-mlab-sandbox", *after)
+    live = None if before is None else Observed(wanted.id, grants("archive-mlab-sandbox", *before).spec, None)
+    action = Action.CREATE if live is None else Action.UPDATE
+    assert buckets_rules.assess(Change(action, wanted.id, wanted, live)).risk is risk

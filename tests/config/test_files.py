@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconcilers.load import fleet
+from services.local import programs
 from tests.config.configuration import FILES, ROOT, committed, schema, validator, value
 
 FIRST_LINE = re.compile(r"# yaml-language-server: \$schema=(\.\./\.\./schemas/[a-z-]+\.schema\.json)\n")
@@ -58,10 +59,59 @@ def _images(data: object) -> list[str]:
 
 def test_every_environment_boots_a_release_that_every_boot_image_has() -> None:
     stages = [image for image in committed().images.values() if image.data["type"] == "boot"]
-    assert {stage.name for stage in stages} >= {"stage1", "stage2", "stage3_ubuntu"}
+    assert {stage.name for stage in stages} == {"stage3_ubuntu", "stage3_update"}
     for environment in committed().environments.values():
         for stage in stages:
             assert environment.data["images_version"] in stage.data["releases"], (environment.name, stage.name)
+
+
+@pytest.mark.parametrize(
+    ("built", "digest", "valid"),
+    [
+        (None, None, True),
+        ("2026-06-30", "sha256:" + "a" * 64, True),
+        (None, "sha256:" + "a" * 64, False),
+        ("2026-06-30", None, False),
+    ],
+)
+def test_a_boot_file_has_a_digest_exactly_if_its_release_is_built(
+    built: str | None, digest: str | None, valid: bool
+) -> None:
+    image = value(ROOT / "config" / "images" / "stage3_ubuntu.yaml")
+    release = {"built": built, "files": {"stage1_kernel.vmlinuz": digest}}
+    checker = validator(ROOT / "schemas" / "image.schema.json")
+    assert checker.is_valid({**image, "releases": {"v2.1.10": release}}) is valid
+
+
+def test_a_release_of_an_environment_has_its_signed_manifest() -> None:
+    image = value(ROOT / "config" / "images" / "stage3_ubuntu.yaml")
+    digest = "sha256:" + "a" * 64
+    checker = validator(ROOT / "schemas" / "image.schema.json")
+
+    def valid(environments: object, built: str | None = "2026-06-30") -> bool:
+        files = {"stage1_kernel.vmlinuz": digest if built else None}
+        release = {"built": built, "files": files, "environments": environments}
+        return bool(checker.is_valid({**image, "releases": {"v2.1.10": release}}))
+
+    pins = {"manifest.json": digest, "manifest.json.sig": digest}
+    assert valid({"sandbox": pins})
+    assert not valid({"sandbox": pins}, built=None), "what was not built has no digests"
+    assert not valid({}) and not valid({"sandbox": {}}), "a release without files"
+    assert not valid({"sandbox": {"manifest.json": digest}}), "without its signature"
+    assert not valid({"sandbox": {**pins, "stage2to3.json": "sha256:" + "A" * 64}}), "no lower-case hexadecimal digest"
+    assert not valid({"sandbox": {**pins, "../x": digest}}) and not valid({"elsewhere": pins})
+
+
+def test_the_cluster_and_the_images_have_the_versions_that_are_built() -> None:
+    components = committed().images["components"].data["components"]
+    modules = ROOT / "services" / "local" / "modules"
+    assert components["kubernetes"] == {"cluster": programs.KUBERNETES, "image": programs.KUBERNETES}
+    for name, module, package in (
+        ("kubernetes", "kubernetes", "k8s.io/kubernetes"),
+        ("etcdctl", "etcd", "go.etcd.io/etcd/server/v3"),
+    ):
+        pinned = re.findall(rf"{re.escape(package)} (v\S+)", (modules / module / "go.mod").read_text())
+        assert set(pinned) == {components[name]["cluster"]}, name
 
 
 def test_components_of_cluster_and_boot_image_differ_by_one_minor_version_at_most() -> None:
@@ -82,6 +132,20 @@ def test_each_environment_keeps_its_records_in_a_bucket_of_its_own() -> None:
 def test_private_buckets_can_never_become_public() -> None:
     for name in ("pusher-{project}", "embargo-{project}", "mlab-reconciler-{project}", "audit-{project}"):
         assert committed().buckets[name].data["publicAccessPrevention"] == "enforced"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"publicAccessPrevention": "inherited"},
+        {"iam": [{"role": "roles/storage.objectViewer", "members": ["allUsers"]}]},
+        {"iam": [{"role": "roles/storage.objectViewer", "members": ["user:a@b.test", "allAuthenticatedUsers"]}]},
+    ],
+)
+def test_private_data_cannot_be_declared_public(changes: dict[str, object]) -> None:
+    private = value(ROOT / "config" / "buckets" / "embargo.yaml")
+    checker = validator(ROOT / "schemas" / "bucket.schema.json")
+    assert checker.is_valid(private) and not checker.is_valid({**private, **changes})
 
 
 def test_datatypes_of_experiments_exist_and_autoloaded_ones_have_columns() -> None:

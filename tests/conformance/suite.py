@@ -9,19 +9,22 @@ class TestEpoxy(suite.Conformance):
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
 import pytest
+from msgspec import structs
 
 from reconcilers.core import engine, policy
 from reconcilers.core import plan as planning
-from reconcilers.core.errors import Refused
-from reconcilers.core.model import Action, Id, Plan, Resource, Result
-from reconcilers.core.provider import Holder, Provider
+from reconcilers.core.errors import Permanent, Refused, Temporary
+from reconcilers.core.model import Action, Change, Id, Plan, Resource, Result
+from reconcilers.core.part import Part
+from reconcilers.core.provider import Context, Holder, Provider
 from reconcilers.core.retry import Policy
 
 OPEN = policy.LimitSet(policy.Limits(policy.Limit(10**6, 1.0), policy.Limit(10**6, 1.0)))
@@ -61,6 +64,10 @@ class Harness(Protocol):
 
     def unreachable(self) -> Provider:
         """A provider whose server does not answer (a closed port)."""
+
+
+WITHOUT_A_MARK = ("BucketIam",)
+"""Kinds that bear no mark: that they are ours is a record beside them, and without it they are not there."""
 
 
 class Crash(BaseException):
@@ -111,6 +118,32 @@ def applied(harness: Harness, desired: Sequence[Resource]) -> engine.ScopeResult
 def summary(made: Plan) -> list[tuple[str, str, Any]]:
     """A plan's changes, short, for a failing assertion to show."""
     return [(c.action.value, str(c.id), [(f.path, f.before, f.after) for f in c.fields][:4]) for c in made.changes]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One way in which a run ends: what fails of its writes, at which point it is refused or interrupted."""
+
+    how: str
+    actions: tuple[Action, ...] = ()
+    error: str = ""
+    raised: type[Exception] = Permanent
+    at: str = ""
+    failed: bool = True
+    refused: bool = False
+
+
+WRITES = (Action.CREATE, Action.UPDATE)
+ENDS = (
+    End("success", failed=False),
+    End("refused at its lock", at="locked", failed=False, refused=True),
+    End("interrupted", at="interrupt"),
+    End("writes that fail", WRITES, "not here"),
+    End("writes that fail for a moment", WRITES, "not here", Temporary),
+    End("a bug", WRITES, "internal error", ZeroDivisionError),
+    End("deletions that fail", (Action.DELETE,), "not here"),
+    End("deletions that fail for a moment", (Action.DELETE,), "not here", Temporary),
+)
 
 
 class Conformance:
@@ -181,9 +214,29 @@ class Conformance:
     def test_an_unmarked_object_is_adopted_when_asked(self, harness: Harness) -> None:
         target = _adoptable(harness)
         harness.put_unmarked(target)
-        desired = [replace(r, adopt=True) if r.id == target.id else r for r in harness.first]
+        desired = [structs.replace(r, adopt=True) if r.id == target.id else r for r in harness.first]
         applied(harness, desired)
         assert summary(plan(harness.provider(), harness.first)) == []
+
+    def test_what_is_forgotten_stays_and_is_not_ours_any_more(self, harness: Harness) -> None:
+        applied(harness, harness.first)
+        needed = {needed for resource in harness.first for needed in resource.deps}
+        chosen = next(r for r in harness.first if r.id not in needed and r.id.kind not in WITHOUT_A_MARK)
+        provider = harness.provider()
+        target = provider.scope.partition("/")[2]
+        part = Part((f"{target}/{chosen.id}",))
+        work = engine.Work(provider, tuple(harness.first), part=part, forget=True)
+        (result,) = engine.apply([work], [engine.observe(work, QUICK)], options())
+        assert not result.error and not result.not_converged, result
+        assert [(o.change.action, o.change.id, o.result) for o in result.outcomes] == [
+            (Action.FORGET, chosen.id, Result.APPLIED)
+        ]
+        (change,) = plan(harness.provider(), harness.first).changes
+        assert change.action is Action.ADOPT and change.id == chosen.id and change.blocked
+        assert {field.path[0] for field in change.fields} <= {"metadata"}, change.fields
+        without = [resource for resource in harness.first if resource is not chosen]
+        assert summary(plan(harness.provider(), without)) == []
+        assert engine.observe(work, QUICK).changes == ()
 
     def test_refused_deletions_leave_everything_as_it_was(self, harness: Harness) -> None:
         applied(harness, harness.first)
@@ -238,12 +291,24 @@ class Conformance:
 
     def test_an_expired_lock_is_taken_over_and_the_old_holder_may_not_renew(self, harness: Harness) -> None:
         lock = harness.provider().lock(holder("run-dead"), harness.lock_ttl_s)
-        taken = _until_free(lambda: harness.provider().lock(holder("run-new"), 30), harness.lock_ttl_s + 10)
+        taken = until_free(lambda: harness.provider().lock(holder("run-new"), 30), harness.lock_ttl_s + 10)
         with pytest.raises(Refused):
             lock.renew()
         lock.release()
         taken.renew()
         taken.release()
+
+    @pytest.mark.parametrize("end", ENDS, ids=[end.how for end in ENDS])
+    def test_the_lock_is_free_after_every_run_that_ends_by_itself(self, harness: Harness, end: End) -> None:
+        applied(harness, harness.first)
+        provider = harness.provider()
+        _let_fail(provider, end)
+        stopped = threading.Event()
+        result = apply(provider, harness.second, chosen=options(fault=_ending(end, stopped), stopped=stopped))
+        assert (result.failed, bool(result.refused)) == (end.failed, end.refused), result
+        if end.actions:
+            assert any(end.error in o.error for o in result.outcomes), result.outcomes
+        harness.provider().lock(holder("run-next"), 30).release()
 
     def test_unlock_needs_the_right_holder(self, harness: Harness) -> None:
         provider = harness.provider()
@@ -292,7 +357,29 @@ def _crash_at(harness: Harness, number: int) -> None:
         apply(harness.provider(), harness.second, chosen=options(fault=fault, jobs=1))
 
 
-def _until_free(take: Callable[[], Any], limit_s: float) -> Any:
+def _let_fail(provider: Provider, end: End) -> None:
+    write = provider.apply
+
+    def fail(changes: Sequence[Change], context: Context) -> None:
+        if any(change.action in end.actions for change in changes):
+            raise end.raised("not here")
+        write(changes, context)
+
+    provider.apply = fail  # type: ignore[method-assign]
+
+
+def _ending(end: End, stopped: threading.Event) -> Callable[[str], None]:
+    def fault(point: str) -> None:
+        if point == end.at:
+            raise Refused("not now")
+        if point == "locked" and end.at == "interrupt":
+            stopped.set()
+
+    return fault
+
+
+def until_free(take: Callable[[], Any], limit_s: float) -> Any:
+    """What `take` gives, as soon as no lock refuses it."""
     deadline = time.monotonic() + limit_s
     while True:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +25,8 @@ def resource(name: str, value: int, *deps: str) -> Resource:
 
 class MemoryHarness:
     lock_ttl_s = 0.3
-    first = (resource("a", 1), resource("b", 1, "a"), resource("c", 1))
-    second = (resource("a", 1), resource("b", 2, "a"), resource("d", 1, "b"))
+    first: Sequence[Resource] = (resource("a", 1), resource("b", 1, "a"), resource("c", 1))
+    second: Sequence[Resource] = (resource("a", 1), resource("b", 2, "a"), resource("d", 1, "b"))
 
     def __init__(self) -> None:
         self.server = Server()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from reconcilers.core import plan as planning
 from reconcilers.core.model import Action, Change, Id, Observed, Owner, Plan, Risk
-from reconcilers.core.policy import Ack, Allowance, Limit, Limits, LimitSet, check
+from reconcilers.core.policy import Ack, Allowance, Limit, Limits, LimitSet, check, guard_emptied
 
 TODAY = date(2026, 3, 1)
 SCOPE = "sandbox/epoxy"
@@ -121,7 +123,9 @@ def test_an_irreversible_change_is_blocked_without_its_exact_name() -> None:
 
 
 def test_a_protected_object_stays_blocked_whatever_is_acknowledged() -> None:
-    made = Plan(SCOPE, (deletion("h001", blocked="it is protected"),), population={"Host": 1000})
+    live = Observed(Id("Host", "h001"), {}, Owner("mlab", "sandbox", SCOPE), protect=True)
+    rules = planning.Rules(lambda resource: resource.spec, lambda change: change)
+    made = planning.make(SCOPE, [], [live], rules)
     judged = check([made], LimitSet(), [ack(f"{SCOPE}/Host/h001", 1)], TODAY).plans[0]
     assert judged.changes[0].blocked
 
@@ -134,3 +138,33 @@ def test_the_impossible_stays_blocked_whatever_is_acknowledged() -> None:
     )
     acks = [ack(f"{SCOPE}/Host/a", 1, action=Action.UPDATE)]
     assert check([made], LimitSet(), acks, TODAY).plans[0].changes[0].blocked
+
+
+def test_an_emptied_scope_says_how_it_is_permitted_and_then_is() -> None:
+    made = guard_emptied(plan(5, 5), 0)
+    assert all(c.blocked and f'match: "{SCOPE}/*", max: 5' in c.blocked for c in made.changes)
+    judged = check([made], LimitSet(), [ack(f"{SCOPE}/*", 4)], TODAY).plans[0]
+    assert [c.blocked is None for c in judged.changes] == [True, True, True, True, False]
+
+
+def test_what_could_not_be_rendered_whole_is_not_pruned_whatever_is_acknowledged() -> None:
+    made = guard_emptied(plan(5, 5), 3, "the scope could not be rendered whole")
+    judged = check([made], LimitSet(), [ack(f"{SCOPE}/*", 5)], TODAY).plans[0]
+    assert all(c.blocked for c in judged.changes)
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.DELETE])
+def test_an_irreversible_update_is_permitted_by_its_exact_name_under_either_word(action: Action) -> None:
+    identity = Id("Bucket", "archive")
+    lock = Change(Action.UPDATE, identity, None, Observed(identity, {}, None), risk=Risk.IRREVERSIBLE)
+    made = Plan(SCOPE, (lock,), population={"Bucket": 3})
+    blocked = check([made], LimitSet(), [], TODAY).plans[0].changes[0].blocked
+    assert blocked and f'{{action: update, match: "{SCOPE}/Bucket/archive", max: 1}}' in blocked
+    assert check([made], LimitSet(), [ack(f"{SCOPE}/Bucket/archive", 1, action=action)], TODAY).plans[0].changes[0].ack
+
+
+def test_a_broad_acknowledgement_of_updates_permits_no_destructive_one() -> None:
+    changes = (replace(plan(1, 1).changes[0], action=Action.UPDATE),)
+    limits = LimitSet(Limits(delete=Limit(0, 0.0)))
+    acks = [ack(f"{SCOPE}/Host/*", 500, action=Action.UPDATE)]
+    assert check([Plan(SCOPE, changes, population={"Host": 1})], limits, acks, TODAY).plans[0].refused

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.checkout import Checkout, repository
+from tests.e2e.checkout import Checkout, served
 
 SOURCE = Path(__file__).parents[2]
 LIVE = ("--target", "epoxy", "--target", "buckets")
@@ -23,25 +23,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     base = tmp_path_factory.mktemp("light")
     for part in ("config", "jsonnet"):
         shutil.copytree(SOURCE / part, base / "fleet" / part)
-    repository(base / "fleet")
-    checkout = Checkout(base / "fleet", base / "state")
-    up = checkout.mlab("up", "--light", "--env", "production")
-    assert up.status == 0, up.err
-    try:
-        done = checkout.apply("production", *LIVE)
-        assert done.status == 0, done.out + done.err
+    with served(base / "fleet", base / "state", "production", *LIVE) as checkout:
         yield checkout
-    finally:
-        assert checkout.mlab("down").status == 0
 
 
 @pytest.fixture
 def clean(fleet: Checkout) -> Iterator[Checkout]:
     """The same fleet; commits of a test are taken back."""
-    head = fleet.git("rev-parse", "HEAD").strip()
-    yield fleet
-    fleet.git("reset", "-q", "--hard", head)
-    fleet.git("clean", "-qfd")
+    with fleet.taken_back():
+        yield fleet
 
 
 def sites(checkout: Checkout, kind: str, number: int) -> list[Path]:
@@ -65,14 +55,16 @@ def remove(checkout: Checkout, physical: int, virtual: int) -> None:
 
 def test_the_second_plan_is_empty(fleet: Checkout) -> None:
     status, plan = fleet.plan("production", *LIVE)
-    assert status == 0 and plan["counts"]["unchanged"] == 384 + 23 and not any(s["changes"] for s in plan["scopes"])
+    assert (
+        status == 0 and plan["counts"]["unchanged"] == 384 + 16 + 51 and not any(s["changes"] for s in plan["scopes"])
+    )
 
 
 def test_targets_that_are_not_up_are_named_and_hide_nobody(fleet: Checkout) -> None:
     status, plan = fleet.plan("production")
     assert status == 4
     complete = {scope["scope"].partition("/")[2]: scope["complete"] for scope in plan["scopes"]}
-    assert complete == {"buckets": True, "epoxy": True, "kubernetes": False, "monitoring": False}
+    assert complete == {"buckets": True, "epoxy": True, "kubernetes": False, "dns": True, "monitoring": False}
 
 
 def test_deletions_at_the_limit_are_planned(clean: Checkout) -> None:
@@ -92,17 +84,10 @@ def test_deletions_one_above_the_limit_are_refused_and_nothing_is_written(clean:
 
 def test_an_acknowledgement_permits_what_the_limit_refuses(clean: Checkout) -> None:
     remove(clean, 2, 3)
-    ack = (
-        "# yaml-language-server: $schema=../../schemas/ack.schema.json\nkind: Ack\nname: gone\n"
-        'reason: they were decommissioned together\nexpires: "2099-01-01"\nallow:\n'
-        '  - {action: delete, match: "production/epoxy/Host/*", max: 1}\n'
-    )
-    (clean.root / "config" / "acks").mkdir(exist_ok=True)
-    (clean.root / "config" / "acks" / "gone.yaml").write_text(ack)
-    clean.commit("Permit it")
+    ack = clean.permit("production/epoxy/Host/*", deletions=1)
     status, plan = clean.plan("production", "--target", "epoxy")
     assert status == 2
-    assert [c["ack"] for c in plan["scopes"][0]["changes"]].count("config/acks/gone.yaml") == 1
+    assert [c["ack"] for c in plan["scopes"][0]["changes"]].count(ack) == 1
 
 
 def test_every_change_names_its_file_cause_and_commit(clean: Checkout) -> None:
@@ -117,8 +102,12 @@ def test_every_change_names_its_file_cause_and_commit(clean: Checkout) -> None:
 
 def test_retiring_keeps_the_record_and_takes_the_boot(clean: Checkout) -> None:
     path = sites(clean, "physical", 1)[0]
-    text = re.sub(r"state: active", "state: retired", path.read_text(), count=1)
-    path.write_text(re.sub(r"retired: null", 'retired: "2026-01-01"', text, count=1))
+    active = path.read_text()
+    assert "state: active" in active and "retired: null" in active
+    path.write_text(active.replace("state: active", "state: lame-duck", 1))
+    clean.commit("Drain one")
+    text = active.replace("state: active", "state: retired", 1)
+    path.write_text(text.replace("retired: null", 'retired: "2026-01-01"', 1))
     clean.commit("Retire one")
     status, plan = clean.plan("production", "--target", "epoxy")
     changes = plan["scopes"][0]["changes"]

@@ -1,4 +1,4 @@
-"""`kill -9` of an apply at its writes, over all four targets: the next apply converges and nothing is doubled.
+"""`kill -9` of an apply at its writes, over all targets: the next apply converges and nothing is doubled.
 
 The points are those that an undisturbed apply passes. `make test` kills once at each distinct kind of point, `make
 nightly` at every point.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reconcilers.providers import targets
 from tests import fleets
 from tests.e2e.checkout import Checkout, repository
 
@@ -56,7 +57,7 @@ def kind(point: str) -> str:
 
 
 def version(checkout: Checkout, number: int) -> None:
-    """A configuration that differs from the other one at every target: hosts, objects, pods, rules."""
+    """A configuration that differs from the other one at every target: hosts, objects, pods, names, rules."""
     release = ("v2.1.10", "v2.1.11")[number % 2]
     path = checkout.root / "config" / "environments" / f"{ENV}.yaml"
     path.write_text(re.sub(r"images_version: \S+", f"images_version: {release}", path.read_text()))
@@ -65,6 +66,10 @@ def version(checkout: Checkout, number: int) -> None:
     site.write_text(re.sub(r"city: [^,}\n]+", f"city: {city}", site.read_text(), count=1))
     experiment = checkout.root / "config" / "experiments" / "ndt.yaml"
     experiment.write_text(re.sub(r"v0\.24\.\d+", f"v0.24.{number % 2 + 1}", experiment.read_text(), count=1))
+    alerts = checkout.root / "config" / "alerts" / "workloads.yaml"
+    alerts.write_text(re.sub(r"for: \d+m", f"for: {15 - number % 2}m", alerts.read_text(), count=1))
+    zone = checkout.root / "config" / "zones" / "project.yaml"
+    zone.write_text(re.sub(r"name: release-\d", f"name: release-{number % 2}", zone.read_text(), count=1))
     checkout.commit(f"Version {number}")
 
 
@@ -74,7 +79,7 @@ def test_an_apply_killed_at_any_kind_of_write_is_completed_by_the_next(fleet: Ch
     assert done.status == 0, done.out + done.err
     assert fleet.plan(ENV)[0] == 0
     first = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
-    for target in ("buckets", "epoxy", "kubernetes", "monitoring"):
+    for target in targets.NAMES:
         assert any(target in point for point in first), target
     version(fleet, 1)
     log.unlink()

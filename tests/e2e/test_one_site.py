@@ -26,7 +26,7 @@ def test_the_walk_through_holds(tmp_path: Path) -> None:
         first = checkout.mlab("apply", "--env", "sandbox", "--target", "epoxy", "--target", "buckets", "--yes")
         assert first.status == 0, first.out + first.err
         ran = walk(checkout, (SOURCE / "docs" / "one-site.md").read_text())
-        assert ran == 11
+        assert ran == 15
     finally:
         assert checkout.mlab("down").status == 0
 

@@ -149,7 +149,7 @@ def test_the_cache_is_used_and_gives_the_same_value(
     document = {"name": "ndt", "list": [0.1, 1e21, "é"]}
     plain = Engine(root, None).evaluate("kubernetes/pod.jsonnet", document, source=SOURCE)
     first = Engine(root, Cache(tmp_path / "c")).evaluate("kubernetes/pod.jsonnet", document, source=SOURCE)
-    monkeypatch.setattr(jsonnet.rjsonnet, "evaluate_snippet", None)
+    monkeypatch.setattr("reconcilers.load.jsonnet.rjsonnet.evaluate_snippet", None)
     second = Engine(root, Cache(tmp_path / "c")).evaluate("kubernetes/pod.jsonnet", document, source=SOURCE)
     assert json.dumps(plain) == json.dumps(first) == json.dumps(second)
 
@@ -238,3 +238,20 @@ def test_imports_are_found_without_evaluating(root: Path, text: str) -> None:
     file = Engine(root, None)._read("some.libsonnet")
     assert file is not None
     assert list(file.imports) == IMPORTS[text]
+
+
+def test_files_of_others_are_inspected_with_their_external_variables_and_named_as_they_call_themselves(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/base.libsonnet").write_text("{ version: std.extVar('version'), size: error 'no size' }")
+    (tmp_path / "good.jsonnet").write_text("(import 'lib/base.libsonnet') { size: 2, hidden:: 3 }")
+    (tmp_path / "bad.jsonnet").write_text("(import 'lib/base.libsonnet') { hidden:: 3 }")
+    engine = Engine(tmp_path, None, shown="theirs")
+    call = "function(value) value { shown: value.hidden + 1 }"
+    found = engine.inspect("good.jsonnet", call, {"version": "v2"}, source=Span("theirs/good.jsonnet"))
+    assert found == {"version": "v2", "size": 2, "shown": 4}
+    with pytest.raises(ConfigError, match=r"^theirs/lib/base.libsonnet:1:41: no size"):
+        engine.inspect("bad.jsonnet", call, {"version": "v2"}, source=Span("theirs/bad.jsonnet"))
+    with pytest.raises(ConfigError, match=r"theirs/none.jsonnet is not a text file"):
+        engine.inspect("none.jsonnet", call, {}, source=Span("theirs/none.jsonnet"))

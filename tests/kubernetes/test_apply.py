@@ -8,26 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from reconcilers.core import plan as planning
-from reconcilers.core.errors import Conflict
-from reconcilers.core.model import Action, Change, Field, HealthState, Id, Owner, Plan, Resource, Result, Risk
+from reconcilers.core.model import Action, Change, Field, HealthState, Id, Owner, Plan, Resource, Risk
 from reconcilers.core.provider import Context
-from reconcilers.providers import kubernetes_marks as marks
-from reconcilers.providers.kubernetes_client import APPLY
+from reconcilers.providers.kubernetes import marks
 from tests.conformance import suite
 from tests.kubernetes import test_conformance as conformance
 from tests.kubernetes.test_conformance import MERGE, Harness, config_map, daemon_set, resource
 
 harness = conformance.harness
-
-
-def as_manager(harness: Harness, manager: str, manifest: Mapping[str, Any]) -> None:
-    """Apply by another field manager, by force."""
-    identity = marks.identity(manifest)
-    query = {"fieldManager": manager, "force": "true"}
-    answer = harness.client.request("PATCH", harness.path(identity), query=query, body=manifest, content_type=APPLY)
-    assert answer.ok, answer.body
 
 
 def by_hand(harness: Harness, target: Resource, patch: Mapping[str, Any]) -> None:
@@ -98,112 +89,12 @@ def test_a_field_that_git_drops_is_removed(harness: Harness) -> None:
     assert live(harness, wanted.id)["data"] == {"a": "1"}
 
 
-def test_fields_of_other_writers_stay(harness: Harness) -> None:
-    wanted = resource(config_map(harness.tag, a="1"))
-    suite.applied(harness, [wanted])
-    by_hand(harness, wanted, {"data": {"theirs": "x"}, "metadata": {"labels": {"theirs": "y"}}})
-    assert make(harness, wanted).changes == ()
-    suite.applied(harness, [resource(config_map(harness.tag, a="2"))])
-    assert live(harness, wanted.id)["data"] == {"a": "2", "theirs": "x"}
-    assert live(harness, wanted.id)["metadata"]["labels"]["theirs"] == "y"
-
-
-def test_drift_names_who_changed_the_field(harness: Harness) -> None:
-    wanted = resource(config_map(harness.tag, a="1"))
-    suite.applied(harness, [wanted])
-    by_hand(harness, wanted, {"data": {"a": "by hand"}})
-    change = one(harness, [wanted])
-    assert change.observed is not None
-    assert change.observed.note == "changed by kubectl-edit: .data.a"
-    suite.applied(harness, [wanted])
-    assert live(harness, wanted.id)["data"] == {"a": "1"}
-
-
-def test_a_field_that_was_edited_and_then_changed_in_git_is_taken_back(harness: Harness) -> None:
-    suite.applied(harness, [resource(daemon_set(harness.tag, "none", "v1"))])
-    wanted = resource(daemon_set(harness.tag, "none", "v2"))
-    container = {**daemon_set(harness.tag, "none", "hotfix")["spec"]["template"]["spec"]["containers"][0]}
-    as_manager(
-        harness, "kubectl", {**wanted.spec, "spec": {**wanted.spec["spec"], "template": _template(wanted, container)}}
-    )
-    suite.applied(harness, [wanted])
-    stored = live(harness, wanted.id)["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert stored == f"example/{harness.tag}:v2"
-
-
-def _template(item: Resource, container: Mapping[str, Any]) -> dict[str, Any]:
-    template = item.spec["spec"]["template"]
-    return {**template, "spec": {**template["spec"], "containers": [container]}}
-
-
-def test_a_field_that_another_manager_had_before_us_is_blocked_with_its_name(harness: Harness) -> None:
-    suite.applied(harness, [resource(config_map(harness.tag, a="1"))])
-    as_manager(harness, "autoscaler", config_map(harness.tag, b="theirs"))
-    wanted = resource(config_map(harness.tag, a="1", b="ours"))
-    change = one(harness, [wanted])
-    assert change.blocked is not None and change.impossible
-    assert "autoscaler: .data.b" in change.blocked and "adopt: true" in change.blocked
-    result = suite.apply(harness.provider(), [wanted])
-    assert [outcome.result for outcome in result.outcomes] == [Result.BLOCKED]
-    assert live(harness, wanted.id)["data"]["b"] == "theirs"
-    suite.applied(harness, [replace(wanted, adopt=True)])
-    assert live(harness, wanted.id)["data"]["b"] == "ours"
-
-
 def context(fault: Any = lambda point: None) -> Context:
     return Context(
         mark=lambda change: Owner("mlab", "x", "x", "", "c"),
         fault=fault,
         still_held=lambda: None,
     )
-
-
-def test_a_foreign_edit_between_plan_and_write_is_a_conflict(harness: Harness) -> None:
-    suite.applied(harness, [resource(config_map(harness.tag, a="1"))])
-    wanted = resource(config_map(harness.tag, a="2"))
-    provider = harness.provider()
-    change = suite.plan(provider, [wanted]).changes[0]
-    by_hand(harness, wanted, {"data": {"a": "by hand"}})
-    with pytest.raises(Conflict, match="changed since it was observed"):
-        provider.apply([change], context())
-    assert live(harness, wanted.id)["data"] == {"a": "by hand"}
-    provider.close()
-
-
-def test_an_object_that_appeared_after_the_plan_is_not_taken(harness: Harness) -> None:
-    wanted = resource(config_map(harness.tag, a="1"))
-    provider = harness.provider()
-    change = suite.plan(provider, [wanted]).changes[0]
-    harness.put_unmarked(resource(config_map(harness.tag, a="theirs")))
-    with pytest.raises(Conflict, match="appeared since it was observed"):
-        provider.apply([change], context())
-    assert live(harness, wanted.id)["data"] == {"a": "theirs"}
-    harness.request("DELETE", wanted.spec)
-    provider.close()
-
-
-@pytest.mark.parametrize("data", [{"a": "2"}, None])
-def test_an_object_that_was_replaced_after_the_plan_is_neither_written_nor_deleted(
-    harness: Harness, data: dict[str, str] | None
-) -> None:
-    first = resource(config_map(harness.tag, a="1"))
-    keep = resource(config_map(harness.tag + "-keep", a="1"))
-    suite.applied(harness, [first, keep])
-    wanted = [keep] if data is None else [resource(config_map(harness.tag, **data)), keep]
-    provider = harness.provider()
-    change = suite.plan(provider, wanted).changes[0]
-    body = {key: value for key, value in live(harness, first.id).items() if key != "metadata"}
-    meta = {
-        k: v
-        for k, v in live(harness, first.id)["metadata"].items()
-        if k in ("name", "namespace", "labels", "annotations")
-    }
-    harness.request("DELETE", first.spec)
-    harness.request("POST", first.spec, body={**body, "metadata": meta})
-    with pytest.raises(Conflict, match="since it was observed"):
-        provider.apply([change], context())
-    assert live(harness, first.id)["data"] == {"a": "1"}
-    provider.close()
 
 
 def test_writing_twice_is_writing_once(harness: Harness) -> None:
@@ -270,7 +161,7 @@ def test_an_object_of_another_environment_is_not_taken_even_if_asked(harness: Ha
     other = Harness(kubeconfig)
     wanted = resource(config_map(harness.tag, a="1"))
     suite.applied(other, [wanted])
-    change = one(harness, [replace(wanted, adopt=True)])
+    change = one(harness, [structs.replace(wanted, adopt=True)])
     assert change.action is Action.ADOPT and change.impossible
     assert change.blocked is not None and other.scope in change.blocked
     other.reset()
@@ -282,7 +173,7 @@ def test_what_client_side_apply_owned_is_ours_after_an_adoption(harness: Harness
     query = {"fieldManager": "kubectl-client-side-apply"}
     path = harness.path(marks.identity(manifest)).rpartition("/")[0]
     assert harness.client.request("POST", path, body=manifest, query=query).ok
-    wanted = replace(resource(config_map(harness.tag, a="2")), adopt=True)
+    wanted = structs.replace(resource(config_map(harness.tag, a="2")), adopt=True)
     suite.applied(harness, [wanted])
     assert live(harness, wanted.id)["data"] == {"a": "2"}
     assert make(harness, wanted).changes == ()
@@ -327,7 +218,7 @@ def test_a_set_of_another_tool_is_not_touched(harness: Harness) -> None:
 def test_a_protected_object_is_not_deleted_until_its_live_mark_is_gone(harness: Harness) -> None:
     keep = resource(config_map(harness.tag + "-keep", a="1"))
     guarded = resource(config_map(harness.tag, a="1"))
-    suite.applied(harness, [keep, replace(guarded, protect=True)])
+    suite.applied(harness, [keep, structs.replace(guarded, protect=True)])
     change = one(harness, [keep])
     assert change.action is Action.DELETE and change.blocked is not None and "protected" in change.blocked
     suite.applied(harness, [keep, guarded])

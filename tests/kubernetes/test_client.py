@@ -13,8 +13,10 @@ import pytest
 from reconcilers.core import engine
 from reconcilers.core.errors import Conflict, MlabError, Permanent, Temporary
 from reconcilers.core.retry import Policy
-from reconcilers.providers import kubernetes, kubernetes_client
-from reconcilers.providers.kubernetes_client import Answer, Api, Client
+from reconcilers.providers.kubernetes import client as kubernetes_client
+from reconcilers.providers.kubernetes import provider as kubernetes
+from reconcilers.providers.kubernetes.client import Answer, Api, Client
+from reconcilers.providers.time_limits import Limits
 from tests import faultproxy
 from tests.faultproxy import FaultProxy
 from tests.kubernetes.test_conformance import config_map, resource
@@ -114,13 +116,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_bad_server_gives_an_incomplete_plan_of_one_line(
-    name: str, proxy: FaultProxy, broken: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kubernetes_client, "READ_S", 0.3)
-    monkeypatch.setattr(kubernetes_client, "TOTAL_S", 0.5)
+def test_a_bad_server_gives_an_incomplete_plan_of_one_line(name: str, proxy: FaultProxy, broken: Path) -> None:
     proxy.fault = FAULTS[name]
-    provider = kubernetes.Kubernetes("sandbox/kubernetes", broken)
+    provider = kubernetes.Kubernetes("sandbox/kubernetes", broken, limits=Limits(1, 0.3, 0.5))
     made = engine.observe(engine.Work(provider, (resource(config_map("a", b="c")),)), ONCE)
     provider.close()
     proxy.fault = None

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from reconcilers.core.model import Id, Resource, Span
-from reconcilers.providers import kubernetes, kubernetes_marks
-from reconcilers.providers.kubernetes_client import Client
+from reconcilers.providers.kubernetes import marks as kubernetes_marks
+from reconcilers.providers.kubernetes import provider as kubernetes
+from reconcilers.providers.kubernetes.client import Client
 from tests.conformance import suite
 
 MERGE = "application/merge-patch+json"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconcilers.providers import kubernetes_fields as fields
+from reconcilers.providers.kubernetes import fields
 
 OURS: dict[str, Any] = {
     "f:spec": {

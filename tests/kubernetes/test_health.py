@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconcilers.core.model import HealthState
-from reconcilers.providers import kubernetes_health as health
+from reconcilers.providers.kubernetes import health
 
 CURRENT, WAITING, FAILED = HealthState.CURRENT, HealthState.IN_PROGRESS, HealthState.FAILED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconcilers.core.model import Id, Owner, Resource, Span
-from reconcilers.providers import kubernetes_marks as marks
+from reconcilers.providers.kubernetes import marks
 
 SCOPE = "sandbox/kubernetes"
 OWNER = Owner("mlab", "sandbox", SCOPE, "config/experiments/ndt.yaml", "c0ffee0")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,9 @@ def changed(experiment: str, environment: str = "sandbox", **data: Any) -> list[
     return [resource for resource in made if resource.span.file == f"config/experiments/{experiment}.yaml"]
 
 
-def problem(experiment: str, **data: Any) -> str:
+def problem(experiment: str, environment: str = "sandbox", **data: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        changed(experiment, **data)
+        changed(experiment, environment, **data)
     return str(caught.value)
 
 
@@ -89,6 +90,27 @@ def test_each_project_runs_its_own_workloads() -> None:
     assert set(daemon_sets("production")) == everywhere
     assert set(daemon_sets("staging")) == everywhere | {"flooefi"}
     assert set(daemon_sets("sandbox")) == everywhere | {"flooefi", "ark", "ndt-virtual-autojoin"}
+
+
+def test_an_experiment_stays_away_from_sites_that_have_no_address_for_it() -> None:
+    fleet = committed()
+    nuq08 = fleet.sites["nuq08"]
+    assert nuq08.network
+    small = replace(nuq08, network=replace(nuq08.network, ipv4=IPv4Network("198.18.192.176/29")))
+    made = kubernetes.resources(
+        replace(fleet, sites={**fleet.sites, "nuq08": small}),
+        fleet.environments["production"],
+        Engine(CHECKOUT / "jsonnet", None),
+    )
+    avoided = {}
+    for resource in made:
+        if resource.id.kind == "DaemonSet.apps":
+            affinity = resource.spec["spec"]["template"]["spec"].get("affinity")
+            avoided[resource.id.name.partition("/")[2]] = affinity and affinity["nodeAffinity"]
+    beyond = {name for name, terms in avoided.items() if terms}
+    assert beyond == {"wehe", "pt", "neubot"}
+    (term,) = avoided["wehe"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term == {"matchExpressions": [{"key": "mlab/site", "operator": "NotIn", "values": ["nuq08"]}]}
 
 
 def test_reserved_experiments_have_no_objects() -> None:
@@ -306,9 +328,35 @@ def test_a_volume_with_two_sources_is_refused_with_its_name() -> None:
     assert "component volumes: volume both of msak" in text and "exactly one is needed" in text
 
 
+def test_a_pod_that_would_be_killed_while_it_uploads_is_refused_outside_the_sandbox() -> None:
+    rollout = {"maxUnavailable": "2%", "graceSeconds": 99}
+    text = problem("msak", "staging", rollout=rollout)
+    assert "component pod: parameter rollout.graceSeconds of msak is 99" in text and "100 at least" in text
+    assert changed("msak", "staging", rollout={**rollout, "graceSeconds": 100})
+    assert changed("msak", "sandbox", rollout={**rollout, "graceSeconds": 30})
+
+
 def test_a_shell_without_a_command_is_refused_with_its_container() -> None:
     data = {key: value for key, value in committed().experiments["msak"].data["container"].items() if key != "command"}
     assert "component msak: parameter command is missing" in problem("msak", container={**data, "shell": True})
+
+
+def test_columns_that_git_does_not_have_are_looked_for_where_a_container_writes_them() -> None:
+    fleet = committed()
+    bare = replace(fleet.datatypes["throughput1"], data={**fleet.datatypes["throughput1"].data, "schema": None})
+    made = kubernetes.resources(
+        replace(fleet, datatypes={**fleet.datatypes, "throughput1": bare}),
+        _sandbox(),
+        Engine(CHECKOUT / "jsonnet", None),
+    )
+    specs = {str(resource.id): resource.spec for resource in made}
+    containers = specs["DaemonSet.apps/default/msak"]["spec"]["template"]["spec"]["containers"]
+    args = next(c for c in containers if c["name"] == "jostler")["args"]
+    assert [word for word in args if word.startswith("-datatype-schema-file=")] == [
+        "-datatype-schema-file=throughput1:/var/spool/datatypes/throughput1.json",
+        "-datatype-schema-file=latency1:/etc/datatypes/latency1.json",
+    ]
+    assert specs["ConfigMap/default/msak-schemas"]["data"].keys() == {"latency1.json"}
 
 
 def test_a_missing_sidecar_image_is_refused_with_its_name() -> None:

@@ -11,7 +11,7 @@ import pytest
 from reconcilers.core.model import Resource
 from reconcilers.load import fleet as loading
 from reconcilers.load.jsonnet import Engine
-from reconcilers.providers import kubernetes
+from reconcilers.providers.kubernetes import provider as kubernetes
 from reconcilers.render import kubernetes as rendering
 from tests.conformance import suite
 

@@ -123,7 +123,7 @@ def test_shuffled_lines_of_every_committed_site_come_back(seed: int, tmp_path: P
         formatting.format_tree(root, only=[target], write=True)
         assert value_of(target) == before == value_of(path)
         keys = [line.split(":")[0] for line in target.read_text().splitlines() if line[0].isalpha()]
-        assert keys[:4] == ["kind", "name", "type", "provider"] and keys[-1] == "machines"
+        assert keys[:4] == ["kind", "name", "type", "provider"] and keys[-1] in ("machines", "allow")
         assert target.read_text().count("#") == path.read_text().count("#")
 
 

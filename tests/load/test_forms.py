@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from reconcilers.cli.main import main
 from reconcilers.core.errors import UsageError
 from reconcilers.core.model import Diagnostic, Span
+from reconcilers.fleet.past import Past, Tenure, Times
 from reconcilers.load import explain, present
 from reconcilers.load import fleet as loading
 from tests import fleets
@@ -34,11 +38,12 @@ def test_the_json_form_has_a_range_and_related_places(tmp_path: Path) -> None:
         "code": "S02",
         "message": "198.18.0.16/28 overlaps lga05 (198.18.0.0/26); give one of them another prefix",
         "file": "config/sites/lga1t.yaml",
-        "range": {"start": {"line": 12, "column": 18}, "end": {"line": 12, "column": 18}},
+        "range": {"start": {"line": 12, "column": 18}, "end": {"line": 12, "column": 32}},
         "related": [
             {"file": "config/sites/lga05.yaml", "line": 12, "column": 18, "message": "lga05 has 198.18.0.0/26"}
         ],
         "hint": "free near it: 198.18.0.64/28, 198.18.0.80/28, 198.18.0.96/28",
+        "error_from": None,
     }
 
 
@@ -57,6 +62,16 @@ def test_an_annotation_cannot_be_broken_by_what_it_quotes() -> None:
     assert present.annotation(problem) == (
         "::error file=config/a%2Cb%3Ac.yaml,line=3,col=4,title=S02 site.x::a%0A::warning::b 100%25 (h)"
     )
+
+
+def test_a_warning_says_in_each_form_from_which_day_it_is_an_error() -> None:
+    problem = Diagnostic("S02", "site.x", "m", Span("a.yaml", 3, 4), severity="warning", error_from=date(2027, 1, 1))
+    assert problem.line() == "a.yaml:3:4: warning: S02 site.x: m (an error from 2027-01-01)"
+    assert present.as_json(problem)["error_from"] == "2027-01-01"
+    title = "title=S02 site.x"
+    assert present.annotation(problem) == f"::warning file=a.yaml,line=3,col=4,{title}::m (an error from 2027-01-01)"
+    note = dataclasses.replace(problem, severity="note", error_from=None)
+    assert present.annotation(note) == f"::notice file=a.yaml,line=3,col=4,{title}::m"
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 400, b"\xff\xfe\x00", None])
@@ -84,6 +99,42 @@ def test_the_free_indexes_are_named(tmp_path: Path) -> None:
 def test_an_unknown_rule_is_refused_with_what_is_near() -> None:
     with pytest.raises(UsageError, match=r"did you mean site\.prefix-overlap"):
         explain.explain("site.prefx-overlap")
+
+
+def test_the_page_of_rules_is_in_step_with_them(tmp_path: Path) -> None:
+    page = tmp_path / "rules.md"
+    assert main(["explain", "--page", str(page)]) == 0
+    committed = fleets.CHECKOUT / "docs/rules.md"
+    assert page.read_text() == committed.read_text(), "run `make fmt`"
+    for item in explain.known():
+        assert f"### {item.code} {item.name}\n" in page.read_text()
+
+
+def test_free_indexes_are_those_that_do_not_rest(tmp_path: Path) -> None:
+    fleet = loading.load(fleets.write_fleet(tmp_path)).fleet
+    past = Past(
+        tenures=(Tenure("old", 4, date(2020, 1, 1), date(2026, 9, 1)), Tenure("old", 3, date(2020, 1, 1), None))
+    )
+    times = Times(date(2026, 11, 29), past)
+    found = explain.explain("E01", fleet, times).remedies
+    assert found == ("free indexes: 1, 3, 6, 7, 8, 9, 10, 11, 12", "index 4 rests until 2026-11-30")
+    assert (
+        explain.explain("E01", fleet, Times(date(2026, 11, 30), past)).remedies[0].startswith("free indexes: 1, 3, 4")
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("S01", "No file may break this rule."),
+        ("S02", "allow: [{rule: S02, reason: …}]"),
+        ("S14", "asks git's history"),
+        ("A03", "a warning until 2027-01-01"),
+    ],
+)
+def test_an_explanation_says_how_binding_the_rule_is(rule: str, words: str) -> None:
+    found = explain.explain(rule)
+    assert words in found.text() and any(words in fact for fact in found.as_json()["facts"])
 
 
 def test_every_code_can_be_explained_and_is_unique() -> None:

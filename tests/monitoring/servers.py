@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from reconcilers.providers.monitoring import Monitoring, Settings
+from reconcilers.providers.monitoring.provider import Monitoring, Settings
 from services.local import programs
 from tests.faultproxy import closed_port
 

@@ -9,7 +9,7 @@ import pytest
 
 from reconcilers.core.model import Id, Resource, Span
 from reconcilers.core.provider import Provider
-from reconcilers.providers import monitoring_files as files
+from reconcilers.providers.monitoring import files
 from tests import faultproxy
 from tests.conformance import suite
 from tests.monitoring import servers

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconcilers.core.model import Result
-from reconcilers.providers import monitoring_files as files
+from reconcilers.providers.monitoring import files
 from tests.conformance import suite
 from tests.fleets import CHECKOUT
 from tests.monitoring import servers
@@ -20,7 +20,7 @@ from tests.monitoring.test_conformance import Harness
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from reconcilers.providers import monitoring_files
+from reconcilers.providers.monitoring import files
 from tests.conformance import suite
 from tests.monitoring import servers
 from tests.monitoring.test_conformance import Harness

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconcilers.providers import monitoring_checks as checks
-from reconcilers.providers import monitoring_live as live
+from reconcilers.providers.monitoring import checks, live
 
 JOB = {"job_name": "x", "scrape_interval": "1m", "scheme": "http", "honor_timestamps": True}
 

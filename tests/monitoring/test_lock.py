@@ -11,7 +11,7 @@ import pytest
 
 from reconcilers.core.errors import Permanent, Refused
 from reconcilers.core.provider import Holder
-from reconcilers.providers import monitoring_lock as locks
+from reconcilers.providers.monitoring import lock as locks
 
 SCOPE = "sandbox/monitoring"
 
@@ -111,12 +111,13 @@ def test_a_taker_that_is_killed_inside_the_guard_leaves_it_open(tmp_path: Path) 
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from reconcilers.providers import monitoring_files, monitoring_lock\n"
+        "from reconcilers.providers import whole_files\n"
+        "from reconcilers.providers.monitoring import lock as locks\n"
         "from reconcilers.core.provider import Holder\n"
-        "monitoring_files.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "monitoring_lock.FileLock(Path(sys.argv[1]), 's', Holder('dead', '', '', ''), 60)\n"
+        "whole_files.replace = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "locks.FileLock(Path(sys.argv[1]), 's', Holder('dead', '', '', ''), 60)\n"
     )
-    root = Path(locks.__file__).parents[2]
+    root = Path(locks.__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, timeout=60, check=False)
     assert done.returncode == -9

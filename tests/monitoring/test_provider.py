@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from reconcilers.core.model import Action, Change, Id, Observed, Plan, Resource, Result, Risk
-from reconcilers.providers import monitoring_files as files
-from reconcilers.providers.monitoring import Monitoring, Settings
+from reconcilers.providers.monitoring import files
+from reconcilers.providers.monitoring.provider import Monitoring, Settings
 from tests import faultproxy
 from tests.conformance import suite
 from tests.monitoring import servers

@@ -92,8 +92,8 @@ def test_without_an_overlay_nothing_of_the_embedded_platform_remains(
             assert set(discovery) == {"role"}, name
     everything = "".join(rendered[environment].values())
     assert "127.0.0.1" not in everything
-    for job in ("kubernetes-apiservers", "kubernetes-nodes", "proxied-workloads", "bmc-targets"):
-        assert found[job]["scheme"] == "https"
+    for name in ("kubernetes-apiservers", "kubernetes-nodes", "proxied-workloads", "bmc-targets"):
+        assert found[name]["scheme"] == "https"
 
 
 def test_secrets_are_files_and_never_values(rendered: dict[str, dict[str, str]]) -> None:
@@ -208,14 +208,14 @@ def test_the_same_input_gives_the_same_bytes(fleet: Fleet, engine: Engine, rende
 
 
 def test_the_whole_fleet_renders_within_its_budget(fleet: Fleet) -> None:
-    # Best of three: the machine may be busy with other tests. A new value each time, so that nothing is remembered.
+    # Best of three, in processor time: the machine may be busy. A new value each time, so that nothing is remembered.
     best = 9.0
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         monitoring.resources(
             dataclasses.replace(fleet), fleet.environments["production"], Engine(CHECKOUT / "jsonnet", None)
         )
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
     assert best < 0.6, f"{best:.2f} s"
 
 
@@ -226,9 +226,9 @@ def test_every_resource_names_where_it_comes_from(fleet: Fleet, engine: Engine) 
         assert resource.adopt == (resource.id.name in (MAIN, "alertmanager/alertmanager.yml"))
 
 
-@pytest.mark.parametrize("part", ["alerts", "routing"])
-def test_a_fleet_without_alerts_or_routes_is_refused(part: str, fleet: Fleet, engine: Engine) -> None:
-    bare = dataclasses.replace(fleet, **{part: None if part == "routing" else {}})
+@pytest.mark.parametrize("without", [{"alerts": {}}, {"routing": None}], ids=["alerts", "routing"])
+def test_a_fleet_without_alerts_or_routes_is_refused(without: dict[str, Any], fleet: Fleet, engine: Engine) -> None:
+    bare = dataclasses.replace(fleet, **without)
     environment: Environment = fleet.environments["sandbox"]
     with pytest.raises(ConfigError, match="config/alerts"):
         monitoring.resources(bare, environment, engine)

@@ -15,7 +15,7 @@ DOMAIN = "measurement-lab.test"
 
 
 def made(fleet: Fleet, project: str) -> dict[str, Any]:
-    texts = targets.contents(derive.under(fleet, DOMAIN), project, DOMAIN)
+    texts = targets.contents(fleet, project, DOMAIN)
     return {path: json.loads(text) for path, text in texts.items()}
 
 
@@ -75,6 +75,16 @@ def test_a_probed_service_has_its_port_and_module(
         assert (record["labels"]["service"], record["labels"]["module"]) == (service, module)
 
 
+@pytest.mark.parametrize(("service", "experiment"), [("neubot", "neubot.mlab"), ("ndt7", "ndt.iupui")])
+def test_an_experiments_file_has_each_machine_once(service: str, experiment: str, fleet: Fleet) -> None:
+    records = made(fleet, "mlab-oti")[f"blackbox-targets/{service}.json"]
+    wanted = [
+        h.machine.hostname for h in derive.under(fleet, DOMAIN).experiments_of("mlab-oti") if h.experiment == experiment
+    ]
+    assert sorted(record["labels"]["machine"] for record in records) == sorted(wanted)
+    assert {record["labels"]["experiment"] for record in records} == {experiment}
+
+
 def test_controllers_are_those_of_physical_machines(small: Fleet) -> None:
     records = made(small, "mlab-oti")["bmc-targets/bmc_e2e.json"]
     names = [record["targets"][0] for record in records]
@@ -104,7 +114,7 @@ def test_each_probed_machine_has_exactly_one_script_target(fleet: Fleet) -> None
 
 
 def test_records_are_sorted_and_one_stands_on_each_line(small: Fleet) -> None:
-    text = targets.contents(derive.under(small, DOMAIN), "mlab-oti", DOMAIN)["blackbox-targets/ndt7.json"]
+    text = targets.contents(small, "mlab-oti", DOMAIN)["blackbox-targets/ndt7.json"]
     lines = text.splitlines()
     records = json.loads(text)
     assert len(lines) == len(records) + 2
@@ -112,8 +122,6 @@ def test_records_are_sorted_and_one_stands_on_each_line(small: Fleet) -> None:
 
 
 def test_a_project_without_machines_gets_empty_arrays_and_not_missing_files() -> None:
-    texts = targets.contents(
-        derive.under(dataclasses.replace(fleet_values.fleet(), sites={}), DOMAIN), "mlab-oti", DOMAIN
-    )
+    texts = targets.contents(dataclasses.replace(fleet_values.fleet(), sites={}), "mlab-oti", DOMAIN)
     assert len(texts) == len(targets.FILES)
     assert set(texts.values()) == {"[]\n"}

@@ -8,7 +8,7 @@ import pytest
 
 from reconcilers.core import plan
 from reconcilers.core.model import Action, Id, Observed, Owner, Resource, Risk, Span
-from reconcilers.providers import epoxy
+from reconcilers.providers.epoxy import provider as epoxy
 from tests import epoxy_service
 
 PROVIDER = epoxy.Epoxy("sandbox/epoxy", "https://epoxy.test/admin", "env:NOT_READ_HERE")

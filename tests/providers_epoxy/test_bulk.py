@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from reconcilers.core.model import Id, Resource, Result, Span
-from reconcilers.providers import epoxy
+from reconcilers.providers.epoxy import provider as epoxy
 from tests import epoxy_service
 from tests.conformance import suite
 

@@ -8,8 +8,8 @@ import pytest
 
 from reconcilers.core.model import Id, Resource, Span
 from reconcilers.core.provider import Provider
-from reconcilers.providers import epoxy
-from reconcilers.providers.json_api import Limits
+from reconcilers.providers.epoxy import provider as epoxy
+from reconcilers.providers.time_limits import Limits
 from tests import epoxy_service, faultproxy
 from tests.conformance import suite
 

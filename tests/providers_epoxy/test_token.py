@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconcilers.core.errors import Permanent
-from reconcilers.providers import epoxy, secrets
+from reconcilers.providers import secrets
+from reconcilers.providers.epoxy import provider as epoxy
 from tests import epoxy_service, faultproxy
 
 

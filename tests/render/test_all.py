@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from reconcilers.render import all as rendering
 from reconcilers.render import epoxy
 from tests import fleet_values as values
 
-HERE = {"targets": {"epoxy": {}, "buckets": {}}}
+HERE: dict[str, Any] = {"targets": {"epoxy": {}, "buckets": {}}}
 
 
 @pytest.fixture
@@ -31,8 +32,10 @@ def test_only_targets_that_the_environment_has_are_rendered(engine: Engine) -> N
 
 
 def test_an_unknown_target_is_named_with_the_known_ones(engine: Engine) -> None:
-    with pytest.raises(UsageError, match="--target dns: no such target; known: kubernetes, buckets, epoxy, monitoring"):
-        rendering.desired(values.fleet(), values.environment(data=HERE), engine=engine, targets=["dns"])
+    with pytest.raises(
+        UsageError, match="--target moon: no such target; known: kubernetes, buckets, epoxy, dns, monitoring"
+    ):
+        rendering.desired(values.fleet(), values.environment(data=HERE), engine=engine, targets=["moon"])
 
 
 def test_rendering_twice_gives_equal_resources_in_equal_order(engine: Engine) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
+from reconcilers.core import plan
 from reconcilers.core.model import Id, Resource, Span
 from reconcilers.fleet.model import Entity
 from reconcilers.render import buckets
@@ -112,26 +114,50 @@ def test_published_files_go_into_the_projects_bucket_uncached() -> None:
     assert resource.spec["name"] == "v2/sites/machines.json"
     assert resource.spec["contentType"] == "application/json"
     assert resource.spec["cacheControl"] == "private, max-age=0, no-transform"
-    assert len(json.loads(resource.spec["content"])) == 4
+    assert resource.payload is not None and len(json.loads(resource.payload)) == 4
+    assert resource.spec["sha256"] == hashlib.sha256(resource.payload).hexdigest()
+    assert resource.spec["size"] == len(resource.payload)
     assert resource.deps == {Id("Bucket", "siteinfo-mlab-sandbox")}
     assert resource.span == Span("config/sites/")
 
 
 def test_an_index_waits_for_every_file_of_its_set() -> None:
-    found = rendered(entity("siteinfo-{project}"))
-    for name in ("v2", "embargo"):
-        index = found[Id("Object", f"siteinfo-mlab-sandbox/{name}/index.json")]
+    found = rendered(entity("siteinfo-{project}"), entity("operator-{project}"))
+    for name in ("siteinfo-{}/v1", "siteinfo-{}/v2", "siteinfo-{}/embargo", "operator-{}/prometheus"):
+        folder = name.format("mlab-sandbox")
+        index = found[Id("Object", f"{folder}/index.json")]
         files = {
-            identity
-            for identity in found
-            if identity.kind == "Object" and identity.name.startswith(f"siteinfo-mlab-sandbox/{name}/")
+            identity for identity in found if identity.kind == "Object" and identity.name.startswith(f"{folder}/")
         } - {index.id}
         assert files
-        assert index.deps == files | {Id("Bucket", "siteinfo-mlab-sandbox")}
+        assert index.deps == files | {Id("Bucket", folder.partition("/")[0])}
+
+
+def test_a_plan_of_all_published_files_carries_digests_and_no_content() -> None:
+    resources = rendered().values()
+    made = plan.make(
+        "sandbox/buckets", resources, (), plan.Rules(lambda resource: resource.spec, lambda change: change)
+    )
+    assert sum(len(resource.payload or b"") for resource in resources) > 50_000
+    written = json.dumps([[str(c.id), [[list(f.path), f.before, f.after] for f in c.fields]] for c in made.changes])
+    assert len(written) < 1000 * len(made.changes) and "ndt-mlab1" not in written and "ndt-mlab1" not in repr(made)
+
+
+def test_content_types_are_those_of_the_files() -> None:
+    found = {identity.name.rpartition(".")[2]: r.spec["contentType"] for identity, r in rendered().items()}
+    assert found == {"json": "application/json", "html": "text/html; charset=utf-8", "zone": "text/dns; charset=utf-8"}
+
+
+def test_target_files_are_published_only_where_there_is_a_bucket_for_them() -> None:
+    def buckets_of(*entities: Entity) -> set[str]:
+        return {identity.name.partition("/")[0] for identity in rendered(*entities) if identity.kind == "Object"}
+
+    assert buckets_of() == {"siteinfo-mlab-sandbox"}
+    assert buckets_of(entity("operator-{project}")) == {"siteinfo-mlab-sandbox", "operator-mlab-sandbox"}
 
 
 def test_objects_do_not_wait_for_a_bucket_that_git_does_not_have() -> None:
     found = rendered()
     objects = [resource for identity, resource in found.items() if identity.kind == "Object"]
-    assert len(objects) == 9
+    assert objects
     assert {dep for resource in objects for dep in resource.deps} <= set(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from reconcilers.core import diff
 from reconcilers.core.model import Action, Cause, Change, Field, Id, Observed, Owner, Plan, Resource, Risk, Span
+from reconcilers.core.plan import UNMARKED
 from reconcilers.report.run import RunPlan
 
 EPOXY = "staging/epoxy"
@@ -56,7 +58,7 @@ def sample() -> RunPlan:
             Cause.UNKNOWN,
             "no record of a former apply",
             moved.span,
-            blocked="it exists without our mark: set `adopt: true`, or have it removed",
+            blocked=UNMARKED,
         ),
         Change(
             Action.UPDATE,
@@ -65,7 +67,7 @@ def sample() -> RunPlan:
             observed(text.id),
             (
                 Field(("content",), "x\n" * 300 + "a\n", "x\n" * 300 + "b\n"),
-                Field(("token",), "old-canary", "new-canary", sensitive=True),
+                *diff.fields({"token": "old-canary"}, {"token": "new-canary"}, sensitive=[("token",)], key=b"k"),
             ),
             cause=Cause.CONFIG,
             reason="changed since 91d0aaa (and 2 more files in config/sites/)",

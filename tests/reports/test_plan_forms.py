@@ -70,8 +70,7 @@ def test_an_approval_is_read_back_from_a_kept_plan(tmp_path: Path) -> None:
     kept = tmp_path / "plan.json"
     kept.write_text(json.dumps(as_json(sample())))
     approved = read_approval(kept, "staging")
-    assert approved.digest == sample().digest
-    assert approved.keys is not None and len(approved.keys[EPOXY]) == len(sample().plans[0].changes)
+    assert len(approved[EPOXY]) == len(sample().plans[0].changes)
 
 
 @pytest.mark.parametrize(

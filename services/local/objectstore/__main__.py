@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import fcntl
 import ipaddress
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
 
 import uvicorn
 
-from services.local.objectstore import app, events, store
+from services.local.objectstore import app, events, lifecycle, store
 from services.local.objectstore.call import Server
 
 DRAIN_S = 5
@@ -34,14 +34,21 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 def bind(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
-    address = ipaddress.ip_address(host.strip("[]"))
-    if not address.is_loopback:
-        raise SystemExit(f"objectstore: --listen {listen}: not a loopback address; this server is for one machine")
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback or not port.isdecimal() or int(port) > 65535:
+        message = f"objectstore: --listen {listen}: give 127.0.0.1:PORT; this server is for one machine only"
+        raise SystemExit(message)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     # Named TCP: asyncio turns Nagle off only then, and each small answer would wait 40 ms for the client's ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((str(address), int(port)))
+    try:
+        listener.bind((str(address), int(port)))
+    except OSError as error:
+        raise SystemExit(f"objectstore: --listen {listen}: {error.strerror}") from None
     return listener
 
 
@@ -60,14 +67,14 @@ async def serve(options: argparse.Namespace, listener: socket.socket) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    pushing = asyncio.create_task(events.push(server))
+    beside = [asyncio.create_task(task) for task in (events.push(server), lifecycle.sweep(server))]
     try:
         print(base, flush=True)  # noqa: T201 - the one line that whoever started us waits for
         await uvicorn.Server(config).serve([listener])
     finally:
-        pushing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await pushing
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         state.close()
 
 
@@ -81,6 +88,9 @@ def main(given: list[str]) -> int:
         except BlockingIOError:
             sys.stderr.write(f"objectstore: {options.data} is served by another process\n")
             return 1
+        # The server raises the signal that ended it once more; to die of it then would leave the store unclosed.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         listener = bind(options.listen)
         listener.listen(128)
         asyncio.run(serve(options, listener))

@@ -15,7 +15,7 @@ from functools import partial
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.local.objectstore import (
     batch,
@@ -25,8 +25,10 @@ from services.local.objectstore import (
     events,
     faults,
     iam,
+    lifecycle,
     listing,
     objects,
+    resumable,
     transfers,
     uploads,
 )
@@ -81,17 +83,40 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", f"{O}/moveTo/o/{{to_object}}", transfers.move),
     ("GET", f"/download{O}", downloads.media),
     ("POST", f"/upload{ONE}/o", uploads.start),
-    ("PUT", f"/upload{ONE}/o", uploads.proceed),
-    ("DELETE", f"/upload{ONE}/o", uploads.cancel),
+    ("PUT", f"/upload{ONE}/o", resumable.proceed),
+    ("DELETE", f"/upload{ONE}/o", resumable.cancel),
     ("GET", "/_control/events", events.feed),
     ("POST", "/_control/subscriptions", events.subscribe),
     ("DELETE", "/_control/subscriptions/{id}", events.unsubscribe),
+    ("POST", "/_control/lifecycle", lifecycle.control),
+    ("POST", "/_control/crash", faults.crash),
     *((method, f"{place}/acl", without_acl) for method in ("GET", "POST", "PUT", "PATCH") for place in (ONE, O)),
 )
 
 
 def _pattern(route: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route))
+
+
+class _Body:
+    """A request's body, of which we know whether all of it was read.
+
+    A client that is still sending when it is refused sees a broken connection in place of the answer: so the rest is
+    read first, as the service does.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._ended = self._ended or message["type"] != "http.request" or not message.get("more_body")
+        return message
+
+    async def drain(self) -> None:
+        while not self._ended:
+            await self.receive()
 
 
 class Application:
@@ -115,7 +140,8 @@ class Application:
         await self.faults(scope, receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        body = _Body(receive)
+        request = Request(scope, body.receive)
         try:
             response = await self._dispatch(request)
         except errors.ApiError as error:
@@ -127,6 +153,7 @@ class Application:
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             response = errors.response(errors.ApiError(500, "internalError", "We encountered an internal error."))
+        await body.drain()
         await response(scope, receive, send)
 
     async def _dispatch(self, request: Request) -> Response:

@@ -6,10 +6,11 @@ Pure. `complete` turns what a client sent into what the service would return, or
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.local.objectstore import errors
+from services.local.objectstore.call import sub_document
 
 WRITABLE = (
     "autoclass",
@@ -38,30 +39,65 @@ SOFT_DELETE_S = "604800"
 ACTIONS = ("Delete", "SetStorageClass", "AbortIncompleteMultipartUpload")
 
 
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _date(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", value) is not None
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) and text for text in value)
+
+
+CONDITIONS: Mapping[str, Callable[[object], bool]] = {
+    "age": _count,
+    "createdBefore": _date,
+    "customTimeBefore": _date,
+    "daysSinceCustomTime": _count,
+    "daysSinceNoncurrentTime": _count,
+    "isLive": lambda value: isinstance(value, bool),
+    "matchesPrefix": _texts,
+    "matchesStorageClass": _texts,
+    "matchesSuffix": _texts,
+    "noncurrentTimeBefore": _date,
+    "numNewerVersions": _count,
+}
+"""Parts of a lifecycle condition, and what each may be."""
+
+
 def complete(doc: Mapping[str, Any], before: Mapping[str, Any] | None, now: str) -> dict[str, Any]:
     done = dict(doc)
-    done["storageClass"] = done.get("storageClass") or "STANDARD"
-    if done["storageClass"] not in STORAGE_CLASSES:
-        raise errors.invalid(f"Invalid storage class: {str(done['storageClass'])[:64]}")
-    done["iamConfiguration"] = _iam_configuration(_object(done, "iamConfiguration"), now)
-    _labels(_object(done, "labels"))
-    _lifecycle(_object(done, "lifecycle"))
+    done["storageClass"] = check_storage_class(done.get("storageClass") or "STANDARD")
+    if not isinstance(sub_document(done, "versioning").get("enabled", False), bool):
+        raise errors.invalid("Invalid value for versioning.enabled: not a boolean", "versioning")
+    done["iamConfiguration"] = _iam_configuration(sub_document(done, "iamConfiguration"), now)
+    _labels(sub_document(done, "labels"))
+    _lifecycle(sub_document(done, "lifecycle"))
     cors = done.get("cors", [])
     if not isinstance(cors, list) or not all(isinstance(rule, dict) for rule in cors):
         raise errors.invalid("Invalid argument: cors must be a list of objects")
     for key in ("labels", "lifecycle", "cors"):
         if not done.get(key) or done.get(key) == {"rule": []}:
             done.pop(key, None)
-    soft = _object(done, "softDeletePolicy")
+    soft = sub_document(done, "softDeletePolicy")
     done["softDeletePolicy"] = {
         "effectiveTime": soft.get("effectiveTime") or now,
         "retentionDurationSeconds": str(soft.get("retentionDurationSeconds", SOFT_DELETE_S)),
     }
-    retention = _retention(_object(done, "retentionPolicy"), (before or {}).get("retentionPolicy") or {}, now)
+    retention = _retention(sub_document(done, "retentionPolicy"), (before or {}).get("retentionPolicy") or {}, now)
     done.pop("retentionPolicy", None)
     if retention:
         done["retentionPolicy"] = retention
     return done
+
+
+def check_storage_class(given: object) -> str:
+    """A storage class that exists, or 400."""
+    if not isinstance(given, str) or given not in STORAGE_CLASSES:
+        raise errors.invalid(f"Invalid storage class: {str(given)[:64]}", "storageClass")
+    return given
 
 
 def initial_policy(project: str) -> dict[str, Any]:
@@ -75,15 +111,8 @@ def initial_policy(project: str) -> dict[str, Any]:
     }
 
 
-def _object(doc: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = doc.get(key) or {}
-    if not isinstance(value, dict):
-        raise errors.invalid(f"Invalid argument: {key} must be an object", key)
-    return value
-
-
 def _iam_configuration(given: Mapping[str, Any], now: str) -> dict[str, Any]:
-    uniform = given.get("uniformBucketLevelAccess") or {}
+    uniform = sub_document(given, "uniformBucketLevelAccess")
     prevention = given.get("publicAccessPrevention") or "inherited"
     if prevention == "unspecified":
         prevention = "inherited"
@@ -117,12 +146,14 @@ def _lifecycle(lifecycle: Mapping[str, Any]) -> None:
         action = rule.get("action") if isinstance(rule, dict) else None
         if not isinstance(action, dict) or action.get("type") not in ACTIONS:
             raise errors.invalid("Invalid argument: each lifecycle rule needs an action with a known type")
+        if action["type"] == "SetStorageClass":
+            check_storage_class(action.get("storageClass"))
         condition = rule.get("condition")
         if not isinstance(condition, dict) or not condition:
             raise errors.invalid("Invalid argument: each lifecycle rule needs a condition")
-        for key in ("age", "numNewerVersions", "daysSinceNoncurrentTime", "daysSinceCustomTime"):
-            if key in condition and (not isinstance(condition[key], int) or condition[key] < 0):
-                raise errors.invalid(f"Invalid argument: lifecycle condition {key} must be a non-negative integer")
+        for key, value in condition.items():
+            if key not in CONDITIONS or not CONDITIONS[key](value):
+                raise errors.invalid(f"Invalid argument: lifecycle condition {key[:64]}: {str(value)[:64]!r}")
 
 
 def _retention(given: Mapping[str, Any], before: Mapping[str, Any], now: str) -> dict[str, Any]:

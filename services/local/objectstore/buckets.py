@@ -101,7 +101,8 @@ async def insert(call: Call) -> Response:
     if not project:
         raise errors.ApiError(400, "required", "Required parameter: project", location="project")
     now = store.timestamp()
-    given = {key: value for key, value in body.items() if key in (*bucket_rules.WRITABLE, *IMMUTABLE)}
+    known = (*bucket_rules.WRITABLE, *IMMUTABLE)
+    given = {key: value for key, value in body.items() if key in known and value is not None}
     doc = bucket_rules.complete({"location": str(given.get("location") or "US").upper(), **given}, None, now)
     doc |= {"location": str(doc["location"]).upper(), "timeCreated": now, "updated": now}
     doc["locationType"] = "multi-region" if doc["location"] in ("US", "EU", "ASIA") else "region"

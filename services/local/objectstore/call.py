@@ -60,6 +60,16 @@ def parse_document(text: bytes) -> dict[str, Any]:
     return value
 
 
+def sub_document(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A field that is an object or absent, or 400."""
+    value = document.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise errors.invalid(f"Invalid argument: {key} must be an object", key)
+    return value
+
+
 def answer(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return Response(text.encode(), status, dict(headers or {}), media_type="application/json; charset=UTF-8")

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from services.local.objectstore import store
+from services.local.objectstore import errors, store
 
 INLINE = 64 * 1024
 CHUNK = 256 * 1024
@@ -95,19 +95,28 @@ class Sink:
             (self._files / self._name).unlink(missing_ok=True)
 
 
-def from_file(files: Path, name: str) -> Content:
-    """The content of an already synced file: hashes it, and takes it into memory if it is small."""
-    hashes, size = Hashes(), 0
-    small = (files / name).stat().st_size <= INLINE
-    data = b""
-    with (files / name).open("rb") as handle:
+def from_file(files: Path, name: str, size: int) -> Content:
+    """The first `size` bytes of an already synced file, which loses what is behind them; in memory if they are few."""
+    hashes, small, data = Hashes(), size <= INLINE, b""
+    with (files / name).open("r+b" if size else "w+b") as handle:
+        if os.fstat(handle.fileno()).st_size != size:
+            handle.truncate(size)
+            os.fsync(handle.fileno())
         while chunk := handle.read(CHUNK):
             hashes.update(chunk)
-            size += len(chunk)
             if small:
                 data += chunk
     crc32c, md5 = hashes.base64()
     return Content(size, crc32c, md5, data if small else None, None if small else name)
+
+
+def check_header(content: Content, header: str) -> None:
+    """Hold a content against `X-Goog-Hash: crc32c=...,md5=...`; 400 if the client counted otherwise."""
+    for part in header.split(","):
+        kind, _, value = part.strip().partition("=")
+        actual = {"crc32c": content.crc32c, "md5": content.md5}.get(kind)
+        if actual is not None and value != actual:
+            raise errors.invalid(f"Provided {kind} in X-Goog-Hash doesn't match calculated {kind} {actual}.")
 
 
 def keep(transaction: store.Transaction, content: Content) -> int:

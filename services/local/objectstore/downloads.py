@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from services.local.objectstore import contents, errors, iam, objects, preconditions, store
 from services.local.objectstore.call import Call
 
+TRIES = 10
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -37,12 +38,13 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 def _open(call: Call, name: str) -> tuple[objects.Stored, contents.Source]:
     generation = preconditions.number(call.query, "generation")
-    while True:
+    for _ in range(TRIES):
         stored = objects.demand(call.state.reader, call.path["bucket"], name, generation)
         source = contents.open_content(call.state, stored.content, stored.size)
         if source is not None:
-            # None: replaced between the two statements; the next round sees what replaced it.
             return stored, source
+        # Replaced between the two statements: the next round sees what replaced it.
+    raise errors.ApiError(500, "internalError", f"The content of {call.path['bucket']}/{name} is not there.")
 
 
 def _headers(stored: objects.Stored) -> dict[str, str]:
@@ -58,6 +60,8 @@ def _headers(stored: objects.Stored) -> dict[str, str]:
         "X-Goog-Stored-Content-Encoding": doc.get("contentEncoding", "identity"),
         "X-Goog-Stored-Content-Length": str(stored.size),
         "Accept-Ranges": "bytes",
+        # Here and not as the response's media type, which would be given a charset that nobody stored.
+        "Content-Type": doc.get("contentType", "application/octet-stream"),
         "Cache-Control": doc.get("cacheControl", "private, max-age=0"),
     }
     for field, header in (("contentDisposition", "Content-Disposition"), ("contentLanguage", "Content-Language")):
@@ -67,9 +71,13 @@ def _headers(stored: objects.Stored) -> dict[str, str]:
 
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Inflate; several members one after the other are one content, as gzip defines it."""
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
     for chunk in chunks:
         yield inflater.decompress(chunk)
+        while inflater.eof and inflater.unused_data:
+            rest, inflater = inflater.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
+            yield inflater.decompress(rest)
     yield inflater.flush()
 
 
@@ -96,10 +104,9 @@ def _send(call: Call, name: str) -> Response:
         preconditions.parse(call.query).check_read(stored.generation, stored.metageneration)
         objects.check_etags(call, stored)
         headers, encoding = _headers(stored), stored.doc.get("contentEncoding")
-        type_ = stored.doc.get("contentType", "application/octet-stream")
         if encoding == "gzip" and "gzip" not in call.request.headers.get("accept-encoding", ""):
             headers["Warning"] = "214 UploadServer gunzipped"
-            return StreamingResponse(_stream(_gunzip(source.chunks(0, stored.size))), 200, headers, media_type=type_)
+            return StreamingResponse(_stream(_gunzip(source.chunks(0, stored.size))), 200, headers)
         if encoding:
             headers["Content-Encoding"] = encoding
         try:
@@ -116,5 +123,5 @@ def _send(call: Call, name: str) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
     status = 206 if asked else 200
     if source.handle is None:
-        return Response(b"".join(source.chunks(start, end)), status, headers, media_type=type_)
-    return StreamingResponse(_stream(source.chunks(start, end)), status, headers, media_type=type_)
+        return Response(b"".join(source.chunks(start, end)), status, headers)
+    return StreamingResponse(_stream(source.chunks(start, end)), status, headers)

@@ -80,7 +80,7 @@ async def subscribe(call: Call) -> Response:
     """`POST /_control/subscriptions {"url", "bucket"?}`: push finalized objects from now on."""
     body = await call.document()
     url, bucket = str(body.get("url", "")), str(body.get("bucket", ""))
-    if urllib.parse.urlsplit(url).scheme != "http" or urllib.parse.urlsplit(url).hostname not in LOOPBACK:
+    if not _on_loopback(url):
         raise errors.invalid(f"A push goes to http on loopback only, not to {url[:128]!r}", "url")
 
     def work(transaction: store.Transaction) -> int:
@@ -93,9 +93,21 @@ async def subscribe(call: Call) -> Response:
     return answer({"id": await call.state.write(work), "url": url, "bucket": bucket})
 
 
+def _on_loopback(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if not url.isascii() or not url.isprintable() or " " in url:
+            return False
+        return parts.scheme == "http" and parts.hostname in LOOPBACK and parts.port != 0
+    except ValueError:
+        return False
+
+
 async def unsubscribe(call: Call) -> Response:
+    number = preconditions.number(call.path, "id")
+
     def work(transaction: store.Transaction) -> None:
-        transaction.execute("DELETE FROM subscriptions WHERE id = ?", int(call.path["id"]))
+        transaction.execute("DELETE FROM subscriptions WHERE id = ?", number)
 
     await call.state.write(work)
     return empty()
@@ -114,7 +126,8 @@ def _post(url: str, event: dict[str, Any]) -> bool:
             "ce-subject": "objects/" + urllib.parse.quote(event["object"]["name"]),
             "ce-time": event["time"],
         }
-        connection.request("POST", parts.path or "/", json.dumps(event["object"]), headers)
+        target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        connection.request("POST", target, json.dumps(event["object"]), headers)
         return 200 <= connection.getresponse().status < 300
     except (OSError, http.client.HTTPException):
         return False

@@ -9,6 +9,8 @@ the unquoted path and query), `bucket`, `object`. Effects, of which one is given
 - `"slow_bps": n`: answer at n bytes a second. `"delay_s": x`: answer late.
 - `"truncate": n`: send n bytes of the body, then cut the connection.
 - `"drop": true`: cut the connection before anything is done.
+
+A power cut is asked for by `crash`.
 """
 
 from __future__ import annotations
@@ -23,10 +25,25 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.local.objectstore import errors
-from services.local.objectstore.call import Call, answer, empty
+from services.local.objectstore import errors, store
+from services.local.objectstore.call import Call, answer, empty, sub_document
 
 EFFECTS = ("status", "after_write", "slow_bps", "delay_s", "truncate", "drop")
+MATCHED = ("method", "path", "bucket", "object")
+KINDS: Mapping[str, Any] = {
+    "match": dict,
+    "times": int,
+    "skip": int,
+    "status": int,
+    "retry_after": int | str,
+    "reason": str,
+    "body": str,
+    "after_write": bool,
+    "slow_bps": int | float,
+    "delay_s": int | float,
+    "truncate": int,
+    "drop": bool,
+}
 CONTROL = ("/_control", "/healthz")
 ADDRESSED = re.compile(r"/b/(?P<bucket>[^/?]+)(?:/o/(?P<object>[^/?]+))?")
 
@@ -148,23 +165,50 @@ def _throttled(effect: Mapping[str, Any], send: Send) -> Send:
     return forward
 
 
-async def add(call: Call, faults: Faults) -> Response:
-    body = await call.document()
+def _check(body: Mapping[str, Any]) -> None:
+    """400 unless this is a fault that can be played."""
     if not any(key in body for key in EFFECTS):
         raise errors.invalid(f"A fault needs one of {', '.join(EFFECTS)}")
+    if unknown := body.keys() - KINDS.keys():
+        raise errors.invalid(f"A fault has no {', '.join(sorted(unknown))}")
+    for key, value in body.items():
+        if not isinstance(value, KINDS[key]) or (isinstance(value, bool) and KINDS[key] is not bool):
+            raise errors.invalid(f"Invalid value for {key}: {str(value)[:64]!r}", key)
+    match = sub_document(body, "match")
+    if match.keys() - set(MATCHED) or not all(isinstance(value, str) for value in match.values()):
+        raise errors.invalid(f"A match is made of {', '.join(MATCHED)}, each a text", "match")
     try:
-        re.compile(str((body.get("match") or {}).get("path", "")))
+        re.compile(match.get("path", ""))
     except re.error as error:
         raise errors.invalid(f"Invalid match.path: {error}") from None
+
+
+async def add(call: Call, faults: Faults) -> Response:
+    body = await call.document()
+    _check(body)
     faults.counter += 1
-    fault = Fault(faults.counter, body, int(body.get("times", 1)), int(body.get("skip", 0)))
+    fault = Fault(faults.counter, body, body.get("times", 1), body.get("skip", 0))
     faults.active.append(fault)
     return answer({"id": fault.number})
 
 
+async def crash(call: Call) -> Response:
+    """`POST /_control/crash {"commits": n, "moment": "before" | "after"}`: a power cut at a commit.
+
+    So many commits pass; the process is killed before the next one, or after it and before its answers.
+    """
+    body = await call.document()
+    moment, commits = body.get("moment", "after"), body.get("commits", 0)
+    if moment not in ("before", "after") or not isinstance(commits, int):
+        raise errors.invalid("A crash is before or after the next commit but so many")
+    call.state.crash = store.Crash(moment, commits)
+    return empty()
+
+
 async def show(call: Call, faults: Faults) -> Response:
     del call
-    return answer({"faults": [{"id": f.number, "hits": f.hits, "times": f.times, **f.effect} for f in faults.active]})
+    now = [{**f.effect, "id": f.number, "hits": f.hits, "times": f.times, "skip": f.skip} for f in faults.active]
+    return answer({"faults": now})
 
 
 async def clear(call: Call, faults: Faults) -> Response:

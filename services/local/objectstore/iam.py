@@ -15,7 +15,7 @@ from typing import Any
 from starlette.responses import Response
 
 from services.local.objectstore import buckets, errors, preconditions, store
-from services.local.objectstore.call import Call, answer
+from services.local.objectstore.call import Call, answer, sub_document
 
 PUBLIC = ("allUsers", "allAuthenticatedUsers")
 READERS = (
@@ -76,10 +76,10 @@ def _validated(body: Mapping[str, Any]) -> dict[str, Any]:
         if not members:
             continue
         entry: dict[str, Any] = {"role": role, "members": sorted(set(members))}
-        if binding.get("condition"):
-            if not binding["condition"].get("expression") or not binding["condition"].get("title"):
+        if condition := sub_document(binding, "condition"):
+            if not condition.get("expression") or not condition.get("title"):
                 raise errors.invalid("Invalid argument: a condition needs a title and an expression")
-            entry["condition"] = binding["condition"]
+            entry["condition"] = condition
         kept.append(entry)
     conditional = any("condition" in binding for binding in kept)
     if conditional and body.get("version") != 3:
@@ -94,9 +94,13 @@ async def set_(call: Call) -> Response:
 
     def work(transaction: store.Transaction) -> int:
         bucket = buckets.find(transaction.connection, name)
-        version = int(transaction.execute("SELECT policy_version FROM buckets WHERE name = ?", name).fetchone()[0])
+        former, version = transaction.execute(
+            "SELECT policy, policy_version FROM buckets WHERE name = ?", name
+        ).fetchone()
         if body.get("etag") and body["etag"] != _etag(version):
             raise errors.condition_not_met()
+        if body.get("etag") and json.loads(former)["version"] == 3 and body.get("version") != 3:
+            raise errors.invalid("The policy has conditions: read it and write it with version 3, or they are lost.")
         if bucket.public_access_prevented and members & set(PUBLIC):
             message = (
                 "The member bindings allUsers and allAuthenticatedUsers are not allowed "
@@ -111,7 +115,7 @@ async def set_(call: Call) -> Response:
             version + 1,
             name,
         )
-        return version + 1
+        return int(version) + 1
 
     return answer(_resource(name, policy, await call.state.write(work)))
 

@@ -21,6 +21,8 @@ from services.local.objectstore.call import Call, answer, flag
 
 FETCH = 500
 MAX_PAGE = 1000
+SPECIAL = re.compile(r"[][\\^&~|]|-(?=-)")
+"""What Python gives a meaning inside a set that a shell does not."""
 
 
 @dataclass(slots=True)
@@ -59,8 +61,10 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
         elif char == "," and depth:
             out += "|"
         elif char == "[" and (end := glob.find("]", place + 2)) > 0:
-            inner = glob[place + 1 : end].replace("\\", "\\\\")
-            out += f"[^{inner[1:]}]" if inner[0] in "!^" else f"[{inner}]"
+            inner = glob[place + 1 : end]
+            negated = "^" if inner[0] in "!^" else ""
+            inner = SPECIAL.sub(r"\\\g<0>", inner[len(negated) :])
+            out += f"[{negated}{inner}]"
             place = end
         else:
             out += re.escape(char)
@@ -111,10 +115,11 @@ def page(connection: sqlite3.Connection, bucket: str, query: Mapping[str, str]) 
     limit = min(preconditions.number(query, "maxResults") or MAX_PAGE, MAX_PAGE)
     pattern = glob_pattern(query["matchGlob"]) if query.get("matchGlob") else None
     trailing = flag(query, "includeTrailingDelimiter")
+    versions = flag(query, "versions")
     found, start, last = Page(), _start(query), ("", -1)
     while True:
         skipped = False
-        for stored in _rows(connection, bucket, start, end, flag(query, "versions")):
+        for stored in _rows(connection, bucket, start, end, versions):
             if pattern is not None and not pattern.fullmatch(stored.name):
                 continue
             if len(found.items) + len(found.prefixes) >= limit:
@@ -123,7 +128,8 @@ def page(connection: sqlite3.Connection, bucket: str, query: Mapping[str, str]) 
             cut = stored.name.find(delimiter, len(prefix)) if delimiter else -1
             if cut < 0:
                 found.items.append(stored)
-                last = (stored.name, stored.generation)
+                # Of live objects the name alone counts: one that is overwritten meanwhile is not listed twice.
+                last = (stored.name, stored.generation if versions else preconditions.MAX)
                 continue
             folded = stored.name[: cut + len(delimiter)]
             found.prefixes.append(folded)

@@ -10,28 +10,15 @@ import base64
 import json
 import sqlite3
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.responses import Response
 
-from services.local.objectstore import buckets, contents, errors, events, preconditions, store
+from services.local.objectstore import buckets, contents, errors, events, object_rules, preconditions, store
 from services.local.objectstore.call import Call, answer, empty
 
-WRITABLE = (
-    "cacheControl",
-    "contentDisposition",
-    "contentEncoding",
-    "contentLanguage",
-    "contentType",
-    "customTime",
-    "eventBasedHold",
-    "metadata",
-    "storageClass",
-    "temporaryHold",
-)
-MAX_METADATA_BYTES = 8192
 COLUMNS = "bucket, name, generation, metageneration, live, size, content, doc"
 
 
@@ -97,37 +84,9 @@ def resource(base: str, stored: Stored, retention_s: int) -> dict[str, Any]:
     return document
 
 
-def check_name(name: object) -> str:
-    """A legal object name, or 400."""
-    if not isinstance(name, str) or not name:
-        raise errors.ApiError(400, "required", "Required parameter: name", location="name")
-    try:
-        length = len(name.encode())
-    except UnicodeEncodeError:
-        raise errors.invalid("Disallowed unicode characters present in object name") from None
-    if length > 1024:
-        raise errors.invalid(f"The object name is longer than 1024 bytes: {length}")
-    if "\r" in name or "\n" in name or name in (".", "..") or name.startswith(".well-known/acme-challenge/"):
-        raise errors.invalid(f"Invalid object name: {name[:80]!r}")
-    return name
-
-
-def writable(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that a client may set, checked."""
-    given = {key: value for key, value in body.items() if key in WRITABLE}
-    metadata = given.get("metadata")
-    if metadata is not None:
-        if not isinstance(metadata, dict) or not all(isinstance(v, str | None) for v in metadata.values()):
-            raise errors.invalid("Invalid argument: metadata must map strings to strings", "metadata")
-        size = sum(len(k.encode()) + len((v or "").encode()) for k, v in metadata.items())
-        if size > MAX_METADATA_BYTES:
-            raise errors.invalid(f"Metadata of {size} bytes is larger than {MAX_METADATA_BYTES} bytes", "metadata")
-    return given
-
-
-def check_removable(bucket: buckets.Bucket, stored: Stored) -> None:
+def check_removable(bucket: buckets.Bucket, stored: Stored, now: str) -> None:
     """403 if retention or a hold keeps this generation from disappearing."""
-    for hold in ("temporaryHold", "eventBasedHold"):
+    for hold in object_rules.HOLDS:
         if stored.doc.get(hold):
             message = (
                 f"Object '{stored.bucket}/{stored.name}' is under active {hold} and cannot be deleted or overwritten."
@@ -135,7 +94,7 @@ def check_removable(bucket: buckets.Bucket, stored: Stored) -> None:
             raise errors.ApiError(403, "objectUnderActiveHold", message)
     if bucket.retention_s:
         until = store.timestamp(store.seconds(stored.doc["timeCreated"]) + bucket.retention_s)
-        if until > store.timestamp():
+        if until > now:
             message = (
                 f"Object '{stored.bucket}/{stored.name}' is subject to bucket's retention policy and cannot be "
                 f"deleted or overwritten until {until}"
@@ -144,7 +103,10 @@ def check_removable(bucket: buckets.Bucket, stored: Stored) -> None:
 
 
 def retire(transaction: store.Transaction, bucket: buckets.Bucket, stored: Stored, now: str) -> None:
-    """Take a generation out of sight: a live one of a versioned bucket becomes noncurrent, any other goes."""
+    """Take a generation out of sight, and say so: a live one of a versioned bucket becomes noncurrent, any other goes.
+
+    Raises 403 where retention or a hold forbids it.
+    """
     key = (stored.bucket, stored.name, stored.generation)
     if stored.live and bucket.versioned:
         transaction.execute(
@@ -152,10 +114,19 @@ def retire(transaction: store.Transaction, bucket: buckets.Bucket, stored: Store
             json.dumps({**stored.doc, "timeDeleted": now}),
             *key,
         )
+        events.record(transaction, "archived", stored)
         return
-    check_removable(bucket, stored)
+    check_removable(bucket, stored, now)
     transaction.execute("DELETE FROM objects WHERE bucket = ? AND name = ? AND generation = ?", *key)
-    transaction.forget_content(stored.content)
+    transaction.released.append(stored.content)
+    events.record(transaction, "deleted", stored)
+
+
+def retire_if_live(transaction: store.Transaction, bucket: buckets.Bucket, stored: Stored) -> None:
+    """Retire exactly this generation, unless something else has taken its place."""
+    now = find(transaction.connection, stored.bucket, stored.name, stored.generation)
+    if now is not None and now.live:
+        retire(transaction, bucket, now, store.timestamp())
 
 
 def create(
@@ -188,33 +159,44 @@ def create(
         content,
         json.dumps(complete),
     )
-    if before is not None:
-        events.record(transaction, "deleted" if not bucket.versioned else "archived", before)
     events.record(transaction, "finalized", stored)
     return stored
 
 
 async def insert(
-    call: Call, name: str, body: Mapping[str, Any], content: contents.Content, conditions: preconditions.Preconditions
-) -> Stored:
-    """Store an uploaded content as the new generation of `name`; its checksums, if the client sent them, must agree."""
+    call: Call,
+    name: str,
+    body: Mapping[str, Any],
+    content: contents.Content,
+    conditions: preconditions.Preconditions,
+    also: Callable[[store.Transaction, dict[str, Any]], None] | None = None,
+) -> Response:
+    """Store an uploaded content as the new generation of `name`; its checksums, if the client sent them, must agree.
+
+    `also` is a write that is to happen with this one or not at all; it is given the new object's resource.
+    """
     for field, actual in (("crc32c", content.crc32c), ("md5Hash", content.md5)):
         if body.get(field) and body[field] != actual:
             message = f'Provided {field} "{str(body[field])[:32]}" doesn\'t match calculated {field} "{actual}".'
             raise errors.invalid(message)
     doc = {
         "contentType": "application/octet-stream",
-        **writable(body),
+        **object_rules.writable(body),
         "crc32c": content.crc32c,
         "md5Hash": content.md5,
     }
 
-    def work(transaction: store.Transaction) -> Stored:
+    def work(transaction: store.Transaction) -> dict[str, Any]:
         bucket = buckets.find(transaction.connection, call.path["bucket"])
         kept = contents.keep(transaction, content)
-        return create(transaction, bucket, name, doc, content.size, kept, conditions)
+        stored = create(transaction, bucket, name, doc, content.size, kept, conditions)
+        made = resource(call.server.base, stored, bucket.retention_s)
+        if also is not None:
+            also(transaction, made)
+        return made
 
-    return await call.state.write(work)
+    made = await call.state.write(work)
+    return answer(made, headers={"ETag": made["etag"]})
 
 
 def reply(call: Call, stored: Stored) -> Response:
@@ -248,31 +230,35 @@ async def update(call: Call) -> Response:
 
 
 async def _change(call: Call, *, replace_all: bool) -> Response:
-    given = writable(await call.document())
+    given = object_rules.writable(await call.document())
     conditions, generation = preconditions.parse(call.query), preconditions.number(call.query, "generation")
 
     def work(transaction: store.Transaction) -> Stored:
         stored = demand(transaction.connection, call.path["bucket"], call.path["object"], generation)
         conditions.check_write(stored.generation, stored.metageneration)
         if replace_all:
-            keep = {k: v for k, v in stored.doc.items() if k not in WRITABLE or k == "storageClass"}
+            keep = {k: v for k, v in stored.doc.items() if k not in object_rules.WRITABLE or k == "storageClass"}
             doc = {**keep, **{k: v for k, v in given.items() if v is not None}}
         else:
             doc = buckets.merge(stored.doc, given)
-        doc["updated"] = store.timestamp()
-        changed = replace(stored, metageneration=stored.metageneration + 1, doc=doc)
-        transaction.execute(
-            "UPDATE objects SET doc = ?, metageneration = ? WHERE bucket = ? AND name = ? AND generation = ?",
-            json.dumps(doc),
-            changed.metageneration,
-            stored.bucket,
-            stored.name,
-            stored.generation,
-        )
-        events.record(transaction, "metadataUpdated", changed)
-        return changed
+        return rewrite_document(transaction, stored, {**doc, "updated": store.timestamp()})
 
     return reply(call, await call.state.write(work))
+
+
+def rewrite_document(transaction: store.Transaction, stored: Stored, doc: Mapping[str, Any]) -> Stored:
+    """Give a generation a new document: its metageneration grows."""
+    changed = replace(stored, metageneration=stored.metageneration + 1, doc=doc)
+    transaction.execute(
+        "UPDATE objects SET doc = ?, metageneration = ? WHERE bucket = ? AND name = ? AND generation = ?",
+        json.dumps(doc),
+        changed.metageneration,
+        stored.bucket,
+        stored.name,
+        stored.generation,
+    )
+    events.record(transaction, "metadataUpdated", changed)
+    return changed
 
 
 async def delete(call: Call) -> Response:
@@ -285,9 +271,7 @@ async def delete(call: Call) -> Response:
         if generation is not None and stored.live:
             # Deleting a generation by its number removes it for good, versioned or not.
             stored = replace(stored, live=False)
-        archived = stored.live and bucket.versioned
         retire(transaction, bucket, stored, store.timestamp())
-        events.record(transaction, "archived" if archived else "deleted", stored)
 
     await call.state.write(work)
     return empty()

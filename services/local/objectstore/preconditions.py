@@ -6,10 +6,14 @@ other failure is 412. Conditions are judged inside the transaction that writes, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.local.objectstore import errors
+
+NUMBER = re.compile(r"[0-9]{1,19}")
+MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +44,14 @@ class Preconditions:
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:
-    """An integer parameter, or None if absent; 400 if it is not one."""
+    """A number of 0 or more that fits in 64 bits, or None if absent; 400 if it is not one."""
     text = query.get(name)
     if text is None or text == "":
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise errors.invalid(f"Invalid value for parameter {name}: {text[:64]!r} is not an integer", name) from None
+    if not NUMBER.fullmatch(text) or int(text) > MAX:
+        what = f"{text[:64]!r} is not an integer within 0 and {MAX}"
+        raise errors.invalid(f"Invalid value for parameter {name}: {what}", name)
+    return int(text)
 
 
 def parse(query: Mapping[str, str], prefix: str = "if") -> Preconditions:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import queue
+import signal
 import sqlite3
 import threading
 import time
@@ -66,19 +67,32 @@ class Transaction:
 
     connection: sqlite3.Connection
     next_generation: Callable[[], int]
+    released: list[int] = field(default_factory=list)
+    """Contents that an object named before this write: those that none names when it ends are dropped."""
     forgotten_files: list[str] = field(default_factory=list)
+    """Files to remove after the commit."""
 
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self.connection.execute(statement, values)
 
-    def forget_content(self, content: int) -> None:
-        """Drop a content that no object names any more; its file goes after the commit."""
-        if self.execute("SELECT 1 FROM objects WHERE content = ? LIMIT 1", content).fetchone():
-            return
-        row = self.execute("SELECT file FROM contents WHERE id = ?", content).fetchone()
-        if row and row[0]:
-            self.forgotten_files.append(row[0])
-        self.execute("DELETE FROM contents WHERE id = ?", content)
+    def settle(self) -> None:
+        """End a write: drop what it released. Not earlier, since a copy onto itself names its content again."""
+        for content in self.released:
+            if self.execute("SELECT 1 FROM objects WHERE content = ? LIMIT 1", content).fetchone():
+                continue
+            row = self.execute("SELECT file FROM contents WHERE id = ?", content).fetchone()
+            if row and row[0]:
+                self.forgotten_files.append(row[0])
+            self.execute("DELETE FROM contents WHERE id = ?", content)
+        self.released.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A power cut that a test has ordered: before or after the next commit but `commits`."""
+
+    moment: str
+    commits: int
 
 
 @dataclass(slots=True)
@@ -95,6 +109,7 @@ class Store:
         self.files = directory / "contents"
         self.files.mkdir(parents=True, exist_ok=True)
         self.changed = asyncio.Event()
+        self.crash: Crash | None = None
         self._path = directory / "store.sqlite"
         self._writer = self._connect()
         self._writer.executescript(SCHEMA)
@@ -156,7 +171,9 @@ class Store:
             self._writer.execute("BEGIN IMMEDIATE")
             for job in batch:
                 results.append(self._attempt(job, transaction))
+            self._crash_if_due("before")
             self._writer.execute("COMMIT")
+            self._crash_if_due("after")
         except sqlite3.Error as error:
             log.error("commit failed: %s", error)
             if self._writer.in_transaction:
@@ -167,14 +184,23 @@ class Store:
             (self.files / name).unlink(missing_ok=True)
         batch[0].loop.call_soon_threadsafe(self._answer, batch, results)
 
+    def _crash_if_due(self, moment: str) -> None:
+        if self.crash is None or self.crash.moment != moment:
+            return
+        if self.crash.commits == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.crash = Crash(moment, self.crash.commits - 1)
+
     def _attempt(self, job: _Job, transaction: Transaction) -> tuple[Any, Exception | None]:
         self._writer.execute("SAVEPOINT job")
         forgotten = len(transaction.forgotten_files)
         try:
             value = job.work(transaction)
+            transaction.settle()
         except Exception as error:
             self._writer.execute("ROLLBACK TO job")
             self._writer.execute("RELEASE job")
+            transaction.released.clear()
             del transaction.forgotten_files[forgotten:]
             return None, error
         self._writer.execute("RELEASE job")

@@ -11,21 +11,23 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
-from services.local.objectstore import buckets, contents, errors, events, objects, preconditions, store
-from services.local.objectstore.call import Call, answer
+from services.local.objectstore import buckets, contents, errors, object_rules, objects, preconditions, store
+from services.local.objectstore.call import Call, answer, sub_document
 
 MAX_COMPONENTS = 32
+REWRITE_QUANTUM = 1024 * 1024
 KEPT = ("crc32c", "md5Hash", "componentCount")
 
 
 def _copied(source: objects.Stored, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The document of a copy: given metadata replaces the source's as a whole, as the service does."""
     fixed = {key: source.doc[key] for key in KEPT if key in source.doc}
-    carried = {k: v for k, v in source.doc.items() if k in objects.WRITABLE and not k.endswith("Hold")}
+    carried = {k: v for k, v in source.doc.items() if k in object_rules.WRITABLE and not k.endswith("Hold")}
     if not overrides:
         carried.pop("storageClass", None)
         return {**carried, **fixed}
@@ -38,7 +40,7 @@ def _copy(
 ) -> objects.Stored:
     target = buckets.find(transaction.connection, call.path["to_bucket"])
     conditions = preconditions.parse(call.query)
-    name = objects.check_name(call.path["to_object"])
+    name = object_rules.check_name(call.path["to_object"])
     return objects.create(
         transaction, target, name, _copied(source, overrides), source.size, source.content, conditions
     )
@@ -52,7 +54,7 @@ def _source(transaction: store.Transaction, call: Call) -> objects.Stored:
 
 
 async def copy(call: Call) -> Response:
-    overrides = objects.writable(await call.document())
+    overrides = object_rules.writable(await call.document())
 
     def work(transaction: store.Transaction) -> objects.Stored:
         return _copy(transaction, call, overrides, _source(transaction, call))
@@ -67,19 +69,23 @@ def _token(source: objects.Stored, written: int) -> str:
 
 def _written(token: str, source: objects.Stored) -> int:
     try:
-        *place, written = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError:
+        bucket, name, generation, written = json.loads(base64.urlsafe_b64decode(token))
+        place, written = (bucket, name, generation), int(written)
+    except (ValueError, TypeError):
         raise errors.invalid("Invalid argument: rewriteToken", "rewriteToken") from None
-    if place != [source.bucket, source.name, source.generation]:
+    if place != (source.bucket, source.name, source.generation):
         raise errors.invalid("The rewriteToken is for another source object or generation", "rewriteToken")
-    return int(written)
+    return written
 
 
 async def rewrite(call: Call) -> Response:
-    overrides = objects.writable(await call.document())
-    step = min(
-        call.server.rewrite_bytes,
-        preconditions.number(call.query, "maxBytesRewrittenPerCall") or call.server.rewrite_bytes,
+    overrides = object_rules.writable(await call.document())
+    limit = preconditions.number(call.query, "maxBytesRewrittenPerCall") or REWRITE_QUANTUM
+    if limit % REWRITE_QUANTUM:
+        message = f"maxBytesRewrittenPerCall must be a multiple of {REWRITE_QUANTUM}"
+        raise errors.invalid(message, "maxBytesRewrittenPerCall")
+    step = (
+        min(call.server.rewrite_bytes, limit) if "maxBytesRewrittenPerCall" in call.query else call.server.rewrite_bytes
     )
 
     def work(transaction: store.Transaction) -> tuple[objects.Stored, objects.Stored | None, int]:
@@ -113,32 +119,57 @@ async def move(call: Call) -> Response:
         source = _source(transaction, call)
         made = _copy(transaction, call, {}, source)
         objects.retire(transaction, buckets.find(transaction.connection, source.bucket), source, store.timestamp())
-        events.record(transaction, "deleted", source)
         return made
+
+    if call.path["to_object"] == call.path["object"]:
+        raise errors.invalid("An object cannot be moved to its own name")
 
     return objects.reply(call, await call.state.write(work))
 
 
-def _components(call: Call, body: Mapping[str, Any]) -> list[objects.Stored]:
+@dataclass(frozen=True, slots=True)
+class _Component:
+    """A source of a composition, as it was found, and whether it had to be that very generation."""
+
+    stored: objects.Stored
+    guarded: bool
+
+    def still_holds(self, transaction: store.Transaction) -> None:
+        """Judge the condition again inside the write; 412 if the object moved on."""
+        if self.guarded:
+            now = objects.find(transaction.connection, self.stored.bucket, self.stored.name)
+            if now is None or now.generation != self.stored.generation:
+                raise errors.condition_not_met()
+
+
+def _components(call: Call, body: Mapping[str, Any]) -> list[_Component]:
     listed = body.get("sourceObjects")
     if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_COMPONENTS:
         raise errors.invalid(f"The number of source components must be within 1 and {MAX_COMPONENTS}")
     found = []
     for entry in listed:
-        generation = preconditions.number({k: str(v) for k, v in entry.items()}, "generation")
-        stored = objects.demand(call.state.reader, call.path["bucket"], str(entry.get("name")), generation)
-        wanted = (entry.get("objectPreconditions") or {}).get("ifGenerationMatch")
-        if wanted is not None and int(wanted) != stored.generation:
+        conditions = entry.get("objectPreconditions") or {} if isinstance(entry, dict) else None
+        if not isinstance(conditions, dict):
+            raise errors.invalid("Invalid argument: a source object is an object with a name")
+        # The client sends a generation of null where it knows none.
+        given = {key: str(value) for key, value in {**entry, **conditions}.items() if value is not None}
+        generation = preconditions.number(given, "generation")
+        stored = objects.demand(call.state.reader, call.path["bucket"], given.get("name", ""), generation)
+        wanted = preconditions.number(given, "ifGenerationMatch")
+        if wanted is not None and wanted != stored.generation:
             raise errors.condition_not_met()
-        found.append(stored)
+        found.append(_Component(stored, guarded=wanted is not None and generation is None))
     return found
 
 
 async def compose(call: Call) -> Response:
+    """Join up to 32 objects of the bucket, in order; the sources stay unless `deleteSourceObjects` says otherwise."""
     body = await call.document()
-    name = objects.check_name(call.path["object"])
+    name = object_rules.check_name(call.path["object"])
+    given = object_rules.writable(sub_document(body, "destination"))
     components = _components(call, body)
-    sources = [contents.open_content(call.state, each.content, each.size) for each in components]
+    conditions = preconditions.parse(call.query)
+    sources = [contents.open_content(call.state, each.stored.content, each.stored.size) for each in components]
     sink = contents.Sink(call.state.files)
 
     def read() -> None:
@@ -151,15 +182,19 @@ async def compose(call: Call) -> Response:
     try:
         await asyncio.to_thread(read)
         content = await sink.finish()
-        given = objects.writable(body.get("destination") or {})
-        doc = {"contentType": components[0].doc.get("contentType"), **given, "crc32c": content.crc32c}
-        doc["componentCount"] = sum(int(each.doc.get("componentCount", 1)) for each in components)
-        conditions = preconditions.parse(call.query)
+        doc = {"contentType": components[0].stored.doc.get("contentType"), **given, "crc32c": content.crc32c}
+        doc["componentCount"] = sum(int(each.stored.doc.get("componentCount", 1)) for each in components)
 
         def work(transaction: store.Transaction) -> objects.Stored:
             bucket = buckets.find(transaction.connection, call.path["bucket"])
+            for component in components:
+                component.still_holds(transaction)
             kept = contents.keep(transaction, content)
-            return objects.create(transaction, bucket, name, doc, content.size, kept, conditions)
+            made = objects.create(transaction, bucket, name, doc, content.size, kept, conditions)
+            if body.get("deleteSourceObjects") is True:
+                for component in components:
+                    objects.retire_if_live(transaction, bucket, component.stored)
+            return made
 
         stored = await call.state.write(work)
     except Exception:
