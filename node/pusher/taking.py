@@ -22,6 +22,7 @@ from node.pusher.member import Member
 from node.pusher.meters import Meters
 from node.pusher.settings import Datatype
 from node.pusher.tree import Tree
+from node.watch import beneath
 from node.watch import closed as watched
 
 _LOG = logging.getLogger("pusher")
@@ -82,7 +83,7 @@ class Taker:
             self._count.event_errors.labels("open").inc()
             self._ignore(name, "open", deletion.words(error))
             # Descriptors and memory come back; permissions do not, and the finder asks again.
-            return None, error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+            return None, error.errno in beneath.NO_DESCRIPTORS
         return _NOTHING
 
     def _opened(self, name: str, descriptor: int, closed: bool) -> tuple[Bundle | None, bool]:

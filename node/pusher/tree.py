@@ -24,6 +24,7 @@ _KEPT = 64
 _SHARE = 64
 """One of so many descriptors that the process may have: there is a tree for each datatype, and for each bundle that is
 being deleted."""
+# Not ENOMEM: closing folders gives no memory back.
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 _Found = TypeVar("_Found")
 

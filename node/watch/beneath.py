@@ -8,8 +8,11 @@ and does not leave the folder. Names are bytes.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
+NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Of an opening that fails because no descriptor is left, or no memory for one: it may succeed a moment later."""
 _OPENAT2 = 437
 """The same number on every architecture that Python runs on."""
 _NO_MAGIC_LINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
@@ -46,5 +49,5 @@ def _open(folder: int, path: bytes, how: _How) -> int:
         if descriptor >= 0:
             return descriptor
         number = ctypes.get_errno()
-        if number != 4:  # EINTR: a signal came; again, as os.open does
+        if number != errno.EINTR:  # a signal came; again, as os.open does
             raise OSError(number, os.strerror(number), os.fsdecode(path))

@@ -19,7 +19,6 @@ from enum import Enum
 
 from node.watch import beneath
 
-_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 _NO_FILE = (errno.ELOOP, errno.EXDEV, errno.ENXIO, errno.ENODEV, errno.EISDIR)
 
@@ -84,6 +83,6 @@ def leased(descriptor: int) -> State:
 def _why(error: OSError) -> State:
     if error.errno in _NOT_THERE:
         return State.GONE
-    if error.errno in _NO_DESCRIPTORS:
+    if error.errno in beneath.NO_DESCRIPTORS:
         return State.NO_DESCRIPTOR
     return State.IRREGULAR if error.errno in _NO_FILE else State.UNREADABLE

@@ -33,7 +33,6 @@ _ALWAYS = (
     | inotify.ONLY_DIRECTORIES
     | inotify.EXCLUDE_UNLINKED
 )
-_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 
 
@@ -287,7 +286,7 @@ class Tree:
                 f" raise {_WATCHES} ({_limit(_WATCHES)})",
                 "watches",
             )
-        elif error.errno in _NO_DESCRIPTORS:
+        elif error.errno in beneath.NO_DESCRIPTORS:
             self.counts.exhausted_descriptors += 1
             self._complain(
                 f"{where}: {error.strerror}; tried again every {self._relist_s:g} s; raise RLIMIT_NOFILE", "descriptors"
