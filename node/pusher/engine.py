@@ -13,8 +13,9 @@ from pathlib import Path
 import prometheus_client
 
 from node.pusher import drain, meters, schema, state, timers, upload
+from node.pusher.dispatch import WORKERS
 from node.pusher.finder import Finder
-from node.pusher.lane import WORKERS, Lane
+from node.pusher.lane import Lane
 from node.pusher.settings import Settings
 from node.pusher.watching import Watch
 
