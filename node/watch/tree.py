@@ -12,18 +12,14 @@ Paths are bytes below the folder, which itself is the empty path. Whether a file
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from enum import Enum
 
-from node.watch import beneath, inotify, reader
+from node.watch import beneath, inotify, reader, trouble
+from node.watch.watches import Watches
 
-_LOG = logging.getLogger("watch")
-_WATCHES = "/proc/sys/fs/inotify/max_user_watches"
-_INSTANCES = "/proc/sys/fs/inotify/max_user_instances"
 _DIRECTORY = inotify.IS_DIRECTORY
 _ALWAYS = (
     inotify.CLOSE_WRITE
@@ -58,19 +54,6 @@ class Kind(Enum):
 Happening = tuple[Kind, bytes]
 
 
-@dataclass(slots=True)
-class Counts:
-    """What became of the watch, since the start."""
-
-    overflows: int = 0
-    listings: int = 0
-    """Of the whole tree."""
-    exhausted_watches: int = 0
-    exhausted_descriptors: int = 0
-    refused: int = 0
-    """Directories that could not be opened or listed for another reason."""
-
-
 class Tree:
     """One folder. `deletions` asks for `DELETED`, which who deletes the files need not hear."""
 
@@ -83,25 +66,22 @@ class Tree:
         relist_s: float = 5.0,
     ) -> None:
         self.folder = folder
-        self.counts = Counts()
-        self._mask = _ALWAYS | (inotify.DELETE if deletions else 0)
         self._relist_s = relist_s
-        self._paths: dict[int, bytes] = {}
-        self._watches: dict[bytes, int] = {}
-        self._unwatched: dict[bytes, float] = {}
+        self._trouble = trouble.Trouble(folder, relist_s)
+        self.counts = self._trouble.counts
         self._swept = 0.0
         self._list_all = True
-        self._complained: set[str] = set()
         try:
             self.root = _open(folder)
         except OSError as error:
-            raise WatchError(_unusable(folder, error)) from None
+            raise WatchError(trouble.unusable(folder, error)) from None
         try:
             os.close(beneath.open_directory(self.root, b""))
             self._reader = reader.Reader(bound_bytes)
         except OSError as error:
             os.close(self.root)
-            raise WatchError(_unusable(folder, error)) from None
+            raise WatchError(trouble.unusable(folder, error)) from None
+        self._watches = Watches(self._reader.queue, _ALWAYS | (inotify.DELETE if deletions else 0))
         self._going = self._events()
 
     def fileno(self) -> int:
@@ -111,12 +91,12 @@ class Tree:
     @property
     def watched(self) -> int:
         """Directories with a watch."""
-        return len(self._paths)
+        return len(self._watches.path_of)
 
     @property
     def unwatched(self) -> int:
         """Directories that are listed every few seconds instead."""
-        return len(self._unwatched)
+        return len(self._watches.due)
 
     def relist(self) -> None:
         """List the whole tree again, at the next `happened`."""
@@ -160,28 +140,27 @@ class Tree:
         if now - self._swept >= reader.TICK_S:
             self._swept = now
             self._look_at_root()
-            for path in [path for path, due in self._unwatched.items() if due <= now]:
+            for path in [path for path, due in self._watches.due.items() if due <= now]:
                 # Listing one lists all below it, which are then due later.
-                if self._unwatched.get(path, now + 1) <= now:
+                if self._watches.due.get(path, now + 1) <= now:
                     yield from self._enter(path, again=True)
 
     def _one(self, watch: int, mask: int, name: bytes) -> Iterator[Happening]:
         if mask & inotify.OVERFLOW:
-            self.counts.overflows += 1
-            _LOG.warning("%s: the kernel dropped events; all is listed again", os.fsdecode(self.folder))
+            self._trouble.overflow()
             self._list_all = True
             return
-        directory = self._paths.get(watch)
+        directory = self._watches.path_of.get(watch)
         if directory is None:
             return
         if mask & inotify.IGNORED:
-            self._forget(directory)
+            self._watches.forget(directory)
         if not name:
             return
         path = directory + b"/" + name if directory else name
         if mask & _DIRECTORY:
             if mask & (inotify.MOVED_FROM | inotify.DELETE):
-                self._leave(path)
+                self._watches.leave(path)
             elif mask & (inotify.CREATE | inotify.MOVED_TO):
                 yield from self._enter(path)
         elif mask & inotify.CLOSE_WRITE:
@@ -231,9 +210,9 @@ class Tree:
             same = self._is_root()
         except OSError:
             same = False
-        if not same or (b"" not in self._watches and b"" not in self._unwatched):
-            self._leave(b"")
-            self._unwatched[b""] = 0.0
+        if not same or b"" not in self._watches:
+            self._watches.leave(b"")
+            self._watches.due[b""] = 0.0
 
     def _is_root(self) -> bool:
         """Whether what has the folder's name is what was opened. Raises `OSError` if nothing has."""
@@ -247,7 +226,7 @@ class Tree:
             return
         opened = _open(self.folder)
         try:
-            self._leave(b"")
+            self._watches.leave(b"")
             os.dup2(opened, self.root, inheritable=False)
         finally:
             os.close(opened)
@@ -255,89 +234,19 @@ class Tree:
     def _watch(self, path: bytes, descriptor: int) -> bool:
         """Whether what happened here before is unknown: the watch is new, or there is none."""
         try:
-            watch = inotify.add(self._reader.queue, descriptor, self._mask)
+            return self._watches.add(path, descriptor)
         except OSError as error:
             self._failed(path, error)
             return True
-        self._unwatched.pop(path, None)
-        known = self._paths.get(watch)
-        if known == path:
-            return False
-        if known is not None:
-            self._leave(known, but=watch)
-        former = self._watches.get(path)
-        if former is not None:
-            self._leave(path)
-        self._paths[watch] = path
-        self._watches[path] = watch
-        return True
 
     def _failed(self, path: bytes, error: OSError) -> None:
         """A directory that cannot be opened, watched or listed now is listed later; one that is gone is forgotten."""
         if error.errno in _NOT_THERE and path:
-            self._unwatched.pop(path, None)
+            self._watches.due.pop(path, None)
             return
-        self._postpone(path)
-        where = os.fsdecode(self.folder + b"/" + path)
-        if error.errno == errno.ENOSPC:
-            self.counts.exhausted_watches += 1
-            self._complain(
-                f"{where}: no inotify watch is left; its files are found by listing every {self._relist_s:g} s;"
-                f" raise {_WATCHES} ({_limit(_WATCHES)})",
-                "watches",
-            )
-        elif error.errno in beneath.NO_DESCRIPTORS:
-            self.counts.exhausted_descriptors += 1
-            self._complain(
-                f"{where}: {error.strerror}; tried again every {self._relist_s:g} s; raise RLIMIT_NOFILE", "descriptors"
-            )
-        else:
-            self.counts.refused += 1
-            self._complain(f"{where}: {error.strerror}; tried again every {self._relist_s:g} s", where)
-
-    def _complain(self, message: str, about: str) -> None:
-        """Once, not for each of thousands of directories and attempts; the counters tell how often."""
-        if about not in self._complained:
-            if len(self._complained) < 1000:
-                self._complained.add(about)
-            _LOG.warning("%s", message)
-
-    def _postpone(self, path: bytes) -> None:
-        self._unwatched[path] = time.monotonic() + self._relist_s
-
-    def _forget(self, path: bytes) -> None:
-        watch = self._watches.pop(path, None)
-        if watch is not None:
-            del self._paths[watch]
-
-    def _leave(self, path: bytes, but: int = -1) -> None:
-        """Watch no longer what was moved away or deleted, nor anything below it."""
-        below = path + b"/" if path else b""
-        for left in [known for known in self._watches if known == path or known.startswith(below)]:
-            if self._watches[left] != but:
-                inotify.remove(self._reader.queue, self._watches[left])
-            self._forget(left)
-        for left in [known for known in self._unwatched if known == path or known.startswith(below)]:
-            del self._unwatched[left]
+        self._watches.due[path] = time.monotonic() + self._relist_s
+        self._trouble.unwatched(path, error)
 
 
 def _open(folder: bytes) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _limit(path: str) -> str:
-    try:
-        with open(path) as file:  # noqa: PTH123
-            return f"now {file.read().strip()}"
-    except OSError:
-        return "unreadable here"
-
-
-def _unusable(folder: bytes, error: OSError) -> str:
-    where = os.fsdecode(folder)
-    if error.errno == errno.ENOSYS:
-        return f"{where}: the kernel has no openat2; Linux 5.6 or newer is needed"
-    if error.errno == errno.EMFILE:
-        limit = f"{_INSTANCES} ({_limit(_INSTANCES)})"
-        return f"{where}: no descriptor or inotify instance is left; raise RLIMIT_NOFILE or {limit}"
-    return f"{where}: cannot be watched: {error.strerror}; give a folder that exists and can be read"
