@@ -35,7 +35,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("services")
     archive = folder / "services.oci.tar"
     archive.write_bytes(server.built("oci")[archive.name])
-    (folder / "runtime").mkdir()
+    runtime.programs(folder / "runtime")
     name = f"mlab-services-{uuid.uuid4().hex[:8]}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:

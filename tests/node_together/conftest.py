@@ -235,8 +235,9 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     archives["busybox.tar"] = busybox(_image(placed, "set-data-dir-perms"))
     for name, data in archives.items():
         (folder / name).write_bytes(data)
-    for name in ("runtime", "store", "logs", "node"):
+    for name in ("store", "logs", "node"):
         (folder / name).mkdir()
+    runtime.programs(folder / "runtime")
     with (
         network() as name,
         objectstore_process.running(folder / "store") as url,

@@ -46,7 +46,9 @@ class Container:
 
 
 def programs(folder: Path) -> None:
-    """The runtime's programs, out of Debian's packages."""
+    """The runtime's programs, out of Debian's packages, into its folder; needs a network that reaches them."""
+    folder = folder / "bin"
+    folder.mkdir(parents=True)
     resolved = packages.resolve(build.TARGETS["stage3"].wanted, Silent())
     chosen = Resolved(tuple(p for p in resolved.packages if p.name in ("containerd", "runc")))
     tree = Tree()
@@ -148,9 +150,8 @@ class Runtime:
 
     def serve(self) -> Generator[None, None, None]:
         """Be there until the generator is closed."""
-        for name in ("bin", "root", "state", "roots"):
+        for name in ("root", "state", "roots"):
             (self.folder / name).mkdir()
-        programs(self.folder / "bin")
         config = self.folder / "config.toml"
         config.write_text(
             f'version = 2\nroot = "{self.folder}/root"\nstate = "{self.folder}/state"\n'
@@ -193,7 +194,7 @@ class Runtime:
 
 @contextmanager
 def running(folder: Path, network: str) -> Iterator[Runtime]:
-    """A runtime whose containers live in a network namespace."""
+    """A runtime, of the `programs` in its folder, whose containers live in a network namespace."""
     made = Runtime(folder, network)
     serving = made.serve()
     next(serving)
