@@ -11,7 +11,6 @@ import functools
 import gc
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reconcilers.cli import diff_sides, keeping, selection
+from reconcilers.cli import diff_sides, selection
 from reconcilers.cli.diff_sides import State
 from reconcilers.cli.exits import Exit
 from reconcilers.cli.session import root_of
@@ -28,11 +27,13 @@ from reconcilers.core import cause, policy
 from reconcilers.core import plan as planning
 from reconcilers.core.errors import ConfigError, Temporary, UsageError
 from reconcilers.core.model import Change, Field, Id, Observed, Owner, Plan, Resource
+from reconcilers.core.part import Part
 from reconcilers.fleet import permissions
 from reconcilers.load import worktree
 from reconcilers.load.cache import Cache
 from reconcilers.providers import targets
 from reconcilers.render import kept
+from reconcilers.render.kept import Batch
 from reconcilers.report import markdown, text
 from reconcilers.report.run import VERSION, RunPlan, as_json
 
@@ -53,24 +54,36 @@ def run(given: argparse.Namespace) -> int:
     with _as_incomplete(ends):
         base = diff_sides.base(root, ends.base, cache, given.env)
     made = list(_compare(root, ends, base, head, cache, given))
-    document = {
-        "v": VERSION,
-        "base": ends.base,
-        "head": ends.head or None,
-        "environments": [as_json(run) for run in made],
-    }
-    if given.out:
-        keeping.whole(Path(given.out), json.dumps(document, ensure_ascii=False))
-    for path in given.markdown:
-        keeping.added(Path(path), markdown.difference(made, artifact=given.link))
+    _keep(ends, made, given)
     if given.json or given.format == "json":
-        print(json.dumps(document, indent=1, ensure_ascii=False))
+        print(json.dumps(_document(ends, made), indent=1, ensure_ascii=False))
     elif given.format == "markdown":
         print(markdown.difference(made, artifact=given.link))
     else:
         print("\n".join(text.difference(made, verbose=given.verbose)))
     changes = any(plan.changes for run in made for plan in run.plans)
     return Exit.CHANGES if changes and not given.changes_ok else Exit.OK
+
+
+def _keep(ends: worktree.Range, made: Sequence[RunPlan], given: argparse.Namespace) -> None:
+    """Write the files that were asked for."""
+    if not given.out and not given.markdown:
+        return
+    from reconcilers.cli import keeping
+
+    if given.out:
+        keeping.whole(Path(given.out), json.dumps(_document(ends, made), ensure_ascii=False))
+    for path in given.markdown:
+        keeping.added(Path(path), markdown.difference(made, artifact=given.link))
+
+
+def _document(ends: worktree.Range, made: Sequence[RunPlan]) -> dict[str, Any]:
+    return {
+        "v": VERSION,
+        "base": ends.base,
+        "head": ends.head or None,
+        "environments": [as_json(run) for run in made],
+    }
 
 
 @contextmanager
@@ -101,11 +114,10 @@ def _compare(
         plans = []
         for target, part in parts.items():
             scope = f"{name}/{target}"
-            if before.get(target) == after.get(target):
-                plans.append(_unchanged(scope, [r for r in after[target] if part.holds(f"{target}/{r.id}")]))
+            if part.whole and before.get(target) == after.get(target):
+                plans.append(_unchanged(scope, after[target].kinds))
                 continue
-            previous = {r.id: r for r in before.get(target, ()) if part.holds(f"{target}/{r.id}")}
-            desired = {r.id: r for r in after.get(target, ()) if part.holds(f"{target}/{r.id}")}
+            previous, desired = (_chosen(side.get(target), target, part) for side in (before, after))
             observed = [Observed(r.id, _spec(r), _mark(name, scope, r)) for r in previous.values()]
             rules = planning.Rules(_spec, partial(targets.assess, target))
             plan = planning.make(scope, desired.values(), observed, rules)
@@ -121,8 +133,14 @@ def _compare(
         yield RunPlan(f"{ends.base}..{head.name}", name, environment.project, head.name, ends.base, verdict.plans)
 
 
-def _unchanged(scope: str, resources: Sequence[Resource]) -> Plan:
-    return Plan(scope, unchanged=len(resources), population=dict(sorted(Counter(r.id.kind for r in resources).items())))
+def _unchanged(scope: str, kinds: Mapping[str, int]) -> Plan:
+    return Plan(scope, unchanged=sum(kinds.values()), population=dict(sorted(kinds.items())))
+
+
+def _chosen(batch: Batch | None, target: str, part: Part) -> dict[Id, Resource]:
+    """The resources of a part, by id; none of a target that a side does not have."""
+    resources = () if batch is None else batch.read()
+    return {r.id: r for r in resources if part.whole or part.holds(f"{target}/{r.id}")}
 
 
 def _with_content(
@@ -133,8 +151,10 @@ def _with_content(
     if former is None or change.desired is None or "sha256" not in former.spec or change.id.name.endswith(_INDEX):
         return change
     digests = str(former.spec["sha256"]), str(change.desired.spec.get("sha256"))
+    if digests in shown:
+        return change
     before, after = kept.payload(cache, former), kept.payload(cache, change.desired)
-    if digests in shown or before is None or after is None:
+    if before is None or after is None:
         return change
     shown.add(digests)
     return replace(change, fields=(*change.fields, Field(("content",), before, after)))

@@ -18,7 +18,6 @@ from typing import Any
 
 from reconcilers.cli.session import count, jsonnet_root
 from reconcilers.core.errors import ConfigError
-from reconcilers.core.model import Resource
 from reconcilers.fleet.model import Fleet
 from reconcilers.load import fleet as loading
 from reconcilers.load import worktree
@@ -29,8 +28,8 @@ from reconcilers.render import kept
 
 FOLDERS = ("config", "jsonnet", "schemas")
 WORKING_TREE = "working tree"
-Wanted = Mapping[str, Mapping[str, tuple[Resource, ...]]]
-"""Resources by environment and target."""
+Wanted = Mapping[str, kept.Wanted]
+"""Batches of resources by environment and target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _objects(fleet: Fleet) -> Iterator[Any]:
 
 def _wanted(where: Path, fleet: Fleet, store: kept.Kept, cache: Cache | None, names: Collection[str]) -> Wanted:
     engine = Engine(jsonnet_root(where), cache, still=True)
-    found: dict[str, Mapping[str, tuple[Resource, ...]]] = {}
+    found: dict[str, kept.Wanted] = {}
     for name, environment in fleet.environments.items():
         if names and name not in names:
             continue

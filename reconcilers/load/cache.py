@@ -44,16 +44,13 @@ class Cache:
 
     def get(self, key: str) -> str | None:
         """The text under a key; None if there is none or if it is not what was written."""
-        found = self._read(key)
+        found = self.content(key)
         self.hits += found is not None
         self.misses += found is None
-        return found
+        return None if found is None else found.decode()
 
-    def has(self, key: str) -> bool:
-        """Whether there is a whole entry: one that is torn reads as absent, and is to be written again."""
-        return self._path(key).exists() and self._read(key) is not None
-
-    def _read(self, key: str) -> str | None:
+    def content(self, key: str) -> bytes | None:
+        """The same as bytes, of what nobody counts."""
         path = self._path(key)
         try:
             raw = path.read_bytes()
@@ -66,14 +63,14 @@ class Cache:
         if time.time() - used > _TOUCH_S:
             with contextlib.suppress(OSError):
                 os.utime(path)
-        return body.decode()
+        return body
 
-    def put(self, key: str, text: str) -> None:
-        """Keep a text. A full disk or a directory of somebody else ends the writing, not the run."""
+    def put(self, key: str, text: str | bytes) -> None:
+        """Keep a text, or bytes. A full disk or a directory of somebody else ends the writing, not the run."""
         if not self._writable:
             return
         path = self._path(key)
-        body = text.encode()
+        body = text.encode() if isinstance(text, str) else text
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _replace(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

@@ -1,15 +1,17 @@
 """What a commit wants, kept between runs: a commit never changes, so neither does what this program renders of it.
 
 The key is the commit's own trees (not its name: two commits with the same configuration are one), this program's
-sources and the engines under it. Contents of published files lie beside, each under its digest, and are read only where
-somebody compares them.
+sources and the engines under it. What it wants of a target lies beside under the digest of its own content, and so does
+each published file: both are read only where somebody compares them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,23 @@ import reconcilers
 from reconcilers.core.model import Id, Resource, Span
 from reconcilers.load.cache import Cache
 
-FORM = "3"
-Wanted = Mapping[str, tuple[Resource, ...]]
-"""Resources by target."""
+FORM = "4"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is wanted of one target: how many of each kind, and the resources, which `read` makes when asked.
+
+    Equal digests are equal resources in all that a comparison of two commits shows.
+    """
+
+    digest: str
+    kinds: Mapping[str, int] = field(compare=False)
+    read: Callable[[], tuple[Resource, ...]] = field(compare=False)
+
+
+Wanted = Mapping[str, Batch]
+"""Batches by target."""
 
 
 @lru_cache(maxsize=1)
@@ -48,6 +64,7 @@ class Kept:
 
     def __init__(self, cache: Cache | None, trees: Sequence[str]) -> None:
         self._cache = cache
+        self._there: set[str] = set()
         self._key = hashlib.sha256("\n".join((program(), *trees)).encode()).hexdigest()
 
     def names(self) -> tuple[str, ...] | None:
@@ -59,21 +76,40 @@ class Kept:
         self._put("names", list(names))
 
     def wanted(self, env: str) -> Wanted | None:
-        """What one environment wants, as `render.all.desired` had it."""
+        """What one environment wants; None unless all of it is there."""
         found = self._get(f"wanted {env}")
         if found is None or self._cache is None:
             return None
-        wanted = {target: _built(self._cache, digest) for target, digest in found.items()}
-        complete = {target: resources for target, resources in wanted.items() if resources is not None}
-        return complete if len(complete) == len(wanted) else None
+        wanted: dict[str, Batch] = {}
+        for target, (digest, kinds) in found.items():
+            content = self._cache.content(digest)
+            if content is None:
+                return None
+            wanted[target] = Batch(digest, kinds, partial(_decoded, content))
+        return wanted
 
-    def put_wanted(self, env: str, wanted: Wanted) -> Wanted:
-        """Keep it, and return it: with the very values of another state that wants the same of a target."""
-        if self._cache is None:
-            return wanted
-        digests = {target: _put_resources(self._cache, resources) for target, resources in wanted.items()}
-        self._put(f"wanted {env}", digests)
-        return {target: _BUILT[digest] for target, digest in digests.items()}
+    def put_wanted(self, env: str, wanted: Mapping[str, Sequence[Resource]]) -> Wanted:
+        """The same of what `render.all.desired` made, which is kept."""
+        batches = {target: self._batch(tuple(resources)) for target, resources in wanted.items()}
+        self._put(f"wanted {env}", {target: (batch.digest, batch.kinds) for target, batch in batches.items()})
+        return batches
+
+    def _batch(self, resources: tuple[Resource, ...]) -> Batch:
+        """Keep the resources under the digest of it all, and the contents of published files each under its own."""
+        content = _encode(list(map(_entry, resources)))
+        digest = hashlib.sha256(content).hexdigest()
+        self._put_content(digest, content)
+        for resource in resources:
+            if resource.payload is not None and "sha256" in resource.spec:
+                self._put_content(str(resource.spec["sha256"]), resource.payload)
+        return Batch(digest, Counter(resource.id.kind for resource in resources), lambda: resources)
+
+    def _put_content(self, digest: str, content: bytes) -> None:
+        """Keep what has this digest, once: environments publish the same files."""
+        if self._cache is not None and digest not in self._there:
+            self._there.add(digest)
+            if self._cache.content(digest) is None:
+                self._cache.put(digest, content)
 
     def _get(self, what: str) -> Any:
         text = self._cache.get(self._name(what)) if self._cache is not None else None
@@ -87,61 +123,40 @@ class Kept:
         return hashlib.sha256(f"{self._key}\n{what}".encode()).hexdigest()
 
 
-_BUILT: dict[str, tuple[Resource, ...]] = {}
-"""By digest: two commits that want the same of a target have the very same values, which need not be compared."""
-
-
-def _built(cache: Cache, digest: str) -> tuple[Resource, ...] | None:
-    if digest not in _BUILT:
-        text = cache.get(digest)
-        if text is None:
-            return None
-        _BUILT[digest] = tuple(map(_resource, _decode(text)))
-    return _BUILT[digest]
-
-
 _Path = list[str | int]
-_Entry = tuple[str, str, dict[str, Any], str, int, int, bool, list[_Path]]
-"""Kind and name, fields, file with line and column, whether it is protected, and which paths are sensitive."""
+_Entry = tuple[str, str, dict[str, Any], str, int, int, bool, list[_Path], tuple[str, str] | None]
+"""Kind and name, fields, file with line and column, whether it is protected, which paths are sensitive, and of what
+was renamed the former kind and name."""
 _decode = msgspec.json.Decoder(list[_Entry]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _decoded(content: bytes) -> tuple[Resource, ...]:
+    return tuple(map(_resource, _decode(content)))
 
 
 def _resource(entry: _Entry) -> Resource:
-    kind, name, spec, file, line, column, protect, sensitive = entry
+    kind, name, spec, file, line, column, protect, sensitive, moved = entry
     hidden = frozenset(map(tuple, sensitive)) if sensitive else _NONE
-    return Resource(Id(kind, name), spec, Span(file, line, column), protect=protect, sensitive=hidden)
+    former = None if moved is None else Id(*moved)
+    span = Span(file, line, column)
+    return Resource(Id(kind, name), spec, span, protect=protect, sensitive=hidden, moved_from=former)
 
 
 _NONE: frozenset[tuple[str | int, ...]] = frozenset()
 
 
 def _entry(resource: Resource) -> tuple[Any, ...]:
-    span, sensitive = resource.span, sorted(map(list, resource.sensitive)) if resource.sensitive else []
-    kind, name = resource.id.kind, resource.id.name
-    return kind, name, resource.spec, span.file, span.line, span.column, resource.protect, sensitive
-
-
-def _put_resources(cache: Cache, resources: Sequence[Resource]) -> str:
-    """Keep what is wanted of a target, with the contents of its files, under the digest of it all."""
-    for resource in resources:
-        if resource.payload is not None:
-            _put_text(cache, resource.payload.decode(errors="replace"), hashlib.sha256(resource.payload).hexdigest())
-    digest = _put_text(cache, msgspec.json.encode(list(map(_entry, resources))).decode())
-    _BUILT.setdefault(digest, tuple(resources))
-    return digest
+    identity, span, former = resource.id, resource.span, resource.moved_from
+    sensitive = sorted(map(list, resource.sensitive)) if resource.sensitive else ()
+    moved = None if former is None else (former.kind, former.name)
+    place = span.file, span.line, span.column
+    return identity.kind, identity.name, resource.spec, *place, resource.protect, sensitive, moved
 
 
 def payload(cache: Cache | None, resource: Resource) -> str | None:
     """The content of a published file as text: the resource's own, or what was kept under its digest."""
-    if resource.payload is not None:
-        return resource.payload.decode(errors="replace")
-    digest = resource.spec.get("sha256")
-    return cache.get(str(digest)) if cache is not None and digest else None
-
-
-def _put_text(cache: Cache, text: str, key: str = "") -> str:
-    """Keep a text under the digest of its content, and return that."""
-    key = key or hashlib.sha256(text.encode()).hexdigest()
-    if not cache.has(key):
-        cache.put(key, text)
-    return key
+    content, digest = resource.payload, resource.spec.get("sha256")
+    if content is None and cache is not None and digest:
+        content = cache.content(str(digest))
+    return None if content is None else content.decode(errors="replace")

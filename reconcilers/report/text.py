@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from reconcilers.core import plan as planning
-from reconcilers.core.engine import ScopeResult
 from reconcilers.core.model import Action, Cause, Change, Plan, Result, Risk
 from reconcilers.report import groups, values
 from reconcilers.report.run import RunPlan
+
+if TYPE_CHECKING:  # a diff applies nothing, and need not load what does
+    from reconcilers.core.engine import ScopeResult
 
 SIGNS = {
     Action.CREATE: "+",

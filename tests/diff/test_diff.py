@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -216,6 +217,54 @@ def test_what_was_kept_of_a_commit_changes_no_answer(checkout: Checkout, cache: 
         path.write_bytes(path.read_bytes()[:-3])
     torn = checkout.mlab("diff", "HEAD~1..HEAD", "-v").out
     assert first == again == afresh == torn and "Retired" in first
+
+
+def test_a_rename_is_one_also_where_both_commits_were_kept(checkout: Checkout) -> None:
+    template = (checkout.root / "config/buckets/pusher.yaml").read_text()
+    old, new = (checkout.root / f"config/buckets/{name}.yaml" for name in ("before", "after"))
+    old.write_text(template.replace("pusher-{project}", "before-{project}"))
+    checkout.commit("A bucket")
+    old.unlink()
+    new.write_text(template.replace("pusher-{project}", "after-{project}"))
+    environment = checkout.root / "config/environments/staging.yaml"
+    moved = "{from: buckets/Bucket/before-mlab-staging, to: buckets/Bucket/after-mlab-staging}"
+    environment.write_text(f"{environment.read_text()}ownership:\n  moved:\n    - {moved}\n")
+    checkout.commit("Rename a bucket")
+    words = ("HEAD~1..HEAD", "--env", "staging")
+    _, afresh = difference(checkout, *words, "--no-cache")
+    _, first = difference(checkout, *words)
+    _, again = difference(checkout, *words)
+    assert afresh == first == again
+    created = first["staging/buckets/Bucket/after-mlab-staging"]
+    assert created["reason"].endswith("renamed from Bucket/before-mlab-staging"), created
+
+
+def test_a_part_of_a_target_that_both_want_alike_counts_that_part_only(checkout: Checkout) -> None:
+    hosts = ("--target", "epoxy/Host/*lga05*", "--env", "production")
+    for words in (("HEAD..HEAD", *hosts), ("HEAD..HEAD", *hosts, "--no-cache")):
+        (scope,) = json.loads(checkout.mlab("diff", *words, "--json").out)["environments"][0]["scopes"]
+        assert scope["unchanged"] == scope["population"]["Host"] == 3, scope
+    (whole,) = json.loads(checkout.mlab("diff", "HEAD..HEAD", "--target", "epoxy", "--json").out)["environments"][0][
+        "scopes"
+    ]
+    assert whole["unchanged"] == whole["population"]["Host"] > 3
+
+
+def test_what_both_commits_want_alike_is_not_read(checkout: Checkout) -> None:
+    fleets.edit(checkout.root, SITE, "uplink: 10g", "uplink: 1g")
+    checkout.commit("A slower uplink")
+    checkout.mlab("diff", "HEAD~1..HEAD")
+    program = (
+        "from reconcilers.render import kept; from reconcilers.cli.main import main; "
+        "decode = kept._decode; read = []; "
+        "kept._decode = lambda content: read.append(decode(content)) or read[-1]; "
+        f"main(['diff', 'HEAD~1..HEAD', '--root', {str(checkout.root)!r}]); "
+        "print(sorted({entry[0] for batch in read for entry in batch}))"
+    )
+    command = [str(MLAB.with_name("python")), "-c", program]
+    variables = {**os.environ, **checkout.environment}
+    done = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "['Bucket', 'BucketIam', 'Object']", done.stdout
 
 
 def test_no_client_of_a_target_is_loaded() -> None:
