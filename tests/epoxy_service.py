@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import requests
 
 from services.epoxy import records, sessions, store
+from tests import waiting
 
 ADMIN_TOKEN = "admin-token-of-this-test-only"
 READ_TOKEN = "reader-token-of-this-test-only"
@@ -62,7 +62,6 @@ class Service:
             )
 
         def listening() -> bool:
-            assert self.process is not None and self.process.poll() is None, self.log.read_text()
             with self.log.open("rb") as log:
                 log.seek(before)
                 lines = log.read().decode().splitlines()
@@ -72,7 +71,7 @@ class Service:
                 self.linux_address, self.rom_address = (found[0].get(f"{key}_address", "") for key in ("linux", "rom"))
             return bool(found)
 
-        until(listening, START_LIMIT_S)
+        waiting.until(listening, "it listens", limit_s=START_LIMIT_S, process=self.process, told=self.log.read_text)
         return self
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -107,14 +106,6 @@ class Service:
         answer = self.call("PUT", f"/admin/v1/hosts/{body['Name']}", json=body, headers={"If-None-Match": "*"})
         assert answer.status_code == 201, answer.text
         return answer.headers["ETag"]
-
-
-def until(condition: Callable[[], bool], limit_s: float) -> None:
-    """Poll a condition; fails after the limit."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {limit_s} s"
-        time.sleep(0.02)
 
 
 def command_lines() -> str:

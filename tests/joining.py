@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from services.local import certificates
+from tests import waiting
 
 REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
@@ -102,33 +102,19 @@ class Wish:
 
 def certificate(api: Api, name: str, limit_s: float = 60.0) -> bytes:
     """Wait until a request is signed; the certificate."""
-    found: list[str] = []
 
-    def issued() -> bool:
-        status = api.call("GET", f"{REQUESTS}/{name}").json()["status"]
-        found[:] = [status["certificate"]] if "certificate" in status else []
-        return bool(found)
+    def issued() -> str:
+        return str(api.call("GET", f"{REQUESTS}/{name}").json()["status"].get("certificate", ""))
 
-    until(issued, "the request is signed", limit_s)
-    return base64.b64decode(found[0])
+    return base64.b64decode(waiting.until(issued, "the request is signed", limit_s=limit_s))
 
 
 def decision(api: Api, name: str) -> tuple[str, str]:
     """Wait until a request is decided: which way, and the reason."""
-    found: list[dict[str, str]] = []
 
-    def decided() -> bool:
-        found[:] = api.call("GET", f"{REQUESTS}/{name}").json()["status"].get("conditions", [])
-        return bool(found)
+    def conditions() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = api.call("GET", f"{REQUESTS}/{name}").json()["status"].get("conditions", [])
+        return found
 
-    until(decided, "the request is decided")
-    (condition,) = found
+    (condition,) = waiting.until(conditions, "the request is decided")
     return condition["type"], condition["reason"]
-
-
-def until(condition: Callable[[], object], what: str, limit_s: float = 60.0) -> None:
-    """Wait for a condition; the limit only bounds a failure."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)

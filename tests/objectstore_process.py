@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import requests
 
 from services.local import ports
+from tests import waiting
 
 CHECKOUT = Path(__file__).parents[1]
 START_S = 90.0
@@ -64,13 +64,13 @@ class ObjectStore:
         ]
         with (self.folder / "objectstore.log").open("a") as log:
             self._process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_S
-        while not (self.port in ports.listening(self._process.pid) and self._answers()):
-            assert time.monotonic() < deadline, f"does not answer: {self.log}"
-            if self._process.poll() is not None:
-                return False
-            time.sleep(0.02)
-        return True
+        running = self._process
+
+        def decided() -> bool:
+            return (self.port in ports.listening(running.pid) and self._answers()) or running.poll() is not None
+
+        waiting.until(decided, "the object store answers", limit_s=START_S, told=lambda: self.log)
+        return running.poll() is None
 
     def kill(self) -> None:
         """End it as a power cut does."""

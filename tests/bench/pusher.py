@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import objectstore_process
+from tests import objectstore_process, waiting
 from tests.bench.measure import SOURCE
 from tests.objectstore.wire import Wire
 
@@ -59,9 +59,7 @@ class _Program:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self._log = log
-        while "metrics on port" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.02)
+        waiting.until(lambda: "metrics on port" in log.read_text(), "it starts", process=process, told=log.read_text)
         time.sleep(0.5)  # what the start costs is over
         self._began = self._processor_s()
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import waiting
+
 FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 LIMIT_S = 1500.0
@@ -96,17 +98,18 @@ class Guest:
 
     def until(self, condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> float:
         """Wait for a condition while the machine runs; seconds since power-on."""
-        deadline = time.monotonic() + limit_s
-        while not condition():
-            assert self._process is not None
-            ended = self._process.poll() is not None
-            panicked = "Kernel panic" in self.said()
-            if ended or panicked or time.monotonic() > deadline:
-                why = "the machine ended" if ended else "the kernel panicked" if panicked else f"not in {limit_s:.0f} s"
-                log = self.console.with_name("qemu.log").read_text(errors="replace")
-                raise AssertionError(f"never: {what}: {why}; {log}\nconsole {self.console}:\n{self.said()[-6000:]}")
-            time.sleep(0.2)
+
+        def holds() -> bool:
+            held = bool(condition())
+            assert held or "Kernel panic" not in self.said(), f"never: {what}: the kernel panicked; {self._told()}"
+            return held
+
+        waiting.until(holds, what, limit_s=limit_s, step_s=0.2, process=self._process, told=self._told)
         return self.seconds()
+
+    def _told(self) -> str:
+        log = self.console.with_name("qemu.log").read_text(errors="replace")
+        return f"{log}\nconsole {self.console}:\n{self.said()[-6000:]}"
 
 
 def _drive(medium: Path) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import IPv4Interface
 from pathlib import Path
 
 from services.local import namespace
+from tests import waiting
 
 BRIDGE = "br0"
 
@@ -55,10 +55,8 @@ def _dnsmasq(folder: Path, server: IPv4Interface, names: tuple[str, ...], leases
     with (folder / "dnsmasq.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 60
-        while b"started" not in (said := (folder / "dnsmasq.log").read_bytes()):
-            assert process.poll() is None and time.monotonic() < deadline, said.decode()
-            time.sleep(0.02)
+        said = (folder / "dnsmasq.log").read_text
+        waiting.until(lambda: "started" in said(), "dnsmasq starts", process=process, told=said)
         yield
     finally:
         process.terminate()

@@ -9,13 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from node.boot import client, epoxy_client, stage2, stage3
 from node.boot.errors import Usage
+from tests import waiting
 from tests.boot_client.authority import Authority
 from tests.boot_client.bootserver import Reply, Site, document
 from tests.boot_client.conftest import ID
@@ -83,11 +83,9 @@ def test_a_signal_ends_the_command_that_runs_and_removes_the_files(
         running.send_signal(number)
         running.stderr.read()
     assert running.wait(30) == 128 + number
-    end = time.monotonic() + 10
+    group = int(said.split()[-1])
     # The kernel ends the command's children a moment after the command.
-    while alive := _alive(int(said.split()[-1])):
-        assert time.monotonic() < end, alive
-        time.sleep(0.01)
+    waiting.until(lambda: not _alive(group), "its group ends", limit_s=10, step_s=0.01, told=lambda: _alive(group))
     assert list(scratch.iterdir()) == []
 
 

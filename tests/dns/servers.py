@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from reconcilers.providers.dns.lock import LABEL as LOCK
 from reconcilers.providers.dns.update import UpdateServer, read_key
 from services.local import nameserver
 from services.local.probe import Check
+from tests import waiting
 from tests.faultproxy import closed_port
 
 PARENT = "measurement-lab.test"
@@ -121,11 +121,13 @@ def _started(program: Path, folder: Path) -> Iterator[NameServer]:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     check = Check(dns=f"127.0.0.1:{port}", zones=" ".join(zones))
     try:
-        deadline = time.monotonic() + START_S
-        while missing := check.missing():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, f"{missing}: {log.read_text()}"
-            time.sleep(0.02)
+        waiting.until(
+            lambda: not check.missing(),
+            "the name server answers",
+            limit_s=START_S,
+            process=process,
+            told=lambda: f"{check.missing()}: {log.read_text()}",
+        )
         yield NameServer(folder, port)
     finally:
         process.kill()

@@ -16,9 +16,9 @@ import pytest
 import requests
 
 from services.epoxy import store
-from tests import epoxy_service
+from tests import epoxy_service, waiting
 from tests.epoxy import machine
-from tests.epoxy_service import Service, until
+from tests.epoxy_service import Service
 
 OPERATION = "allocate_k8s_token"
 UNUSED_ID = "AQEBAQEBAQEBAQEBAQEBAQEBAQE"
@@ -379,7 +379,9 @@ def test_what_is_no_request_is_cut_and_counted(service: Service, sent: bytes, re
         except ConnectionResetError:
             answer = b""
         assert answer == b"" or answer.startswith(b"HTTP/1.1 400"), answer
-    until(lambda: _cut(service).get(reason, 0) == before + 1, 10)
+    waiting.until(
+        lambda: _cut(service).get(reason, 0) == before + 1, f"{reason} is counted", told=lambda: _cut(service)
+    )
 
 
 def _cut(service: Service) -> dict[str, float]:
@@ -406,8 +408,8 @@ def _slowly(service: Service, host: machine.Machine) -> None:
         for number, connection in enumerate(slow):
             connection.sendall(head if number % 2 else head + b"\r\nabc")
         assert host.stage1().status_code == 200, "while they all hold their connections"
-        until(lambda: _cut(service).get("slow-head") == 100, 30)
-        until(lambda: _cut(service).get("slow-body") == 100, 45)
+        waiting.until(lambda: _cut(service).get("slow-head") == 100, "the heads are cut", told=lambda: _cut(service))
+        waiting.until(lambda: _cut(service).get("slow-body") == 100, "the bodies are cut", told=lambda: _cut(service))
     finally:
         for connection in slow:
             connection.close()
@@ -421,6 +423,6 @@ def test_a_report_whose_upload_ends_early_is_no_report(service: Service, scene: 
             f"POST {scene.host.urls['report']} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {scene.host.address}\r\n"
             "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nmessage=success".encode()
         )
-    until(lambda: _refused(service).get("body.incomplete", 0) >= 1, 10)
+    waiting.until(lambda: _refused(service).get("body.incomplete", 0) >= 1, "an incomplete body is counted")
     assert _record(scene.host) == before
     assert scene.host.report().status_code == 204

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from services.epoxy import operations
-from tests import epoxy_service
+from tests import epoxy_service, waiting
 from tests.epoxy import authorities, machine
 from tests.epoxy_service import Service
 from tests.serving import served
@@ -216,10 +216,11 @@ def test_a_table_that_changes_is_taken_up_and_a_wrong_one_changes_nothing(backen
     assert offered() == {"dead"}
     try:
         path.write_text(json.dumps({"new": {"url": "http://127.0.0.1:9/"}}))
-        epoxy_service.until(lambda: offered() == {"new"}, 30)
+        waiting.until(lambda: offered() == {"new"}, "the new table is taken up", told=offered)
         path.write_text("{")
         refused = "operations not taken up"
-        epoxy_service.until(lambda: offered() == {"new"} and refused in backend.service.log.read_text(), 30)
+        waiting.until(lambda: refused in backend.service.log.read_text(), "the wrong table is refused")
+        assert offered() == {"new"}
     finally:
         path.write_text(before)
-    epoxy_service.until(lambda: offered() == {"dead"}, 30)
+    waiting.until(lambda: offered() == {"dead"}, "the former table is taken up", told=offered)

@@ -8,7 +8,8 @@ from typing import Any
 
 import requests
 
-from tests.epoxy_service import Service, until
+from tests import waiting
+from tests.epoxy_service import Service
 
 LOCKS = "/admin/v1/locks"
 
@@ -54,7 +55,7 @@ def test_only_the_holder_renews_and_releases(shared: Service) -> None:
 
 def test_an_expired_lock_goes_to_the_next_and_the_former_holder_may_not_renew(shared: Service) -> None:
     take(shared, "sandbox/c", "run-1", 0.1)
-    until(lambda: take(shared, "sandbox/c", "run-2").status_code == 200, 10)
+    waiting.until(lambda: take(shared, "sandbox/c", "run-2").status_code == 200, "the lock is free")
     assert renew(shared, "sandbox/c", "run-1").status_code == 409
     release(shared, "sandbox/c", "run-2")
     assert renew(shared, "sandbox/c", "run-1").status_code == 404
@@ -62,7 +63,7 @@ def test_an_expired_lock_goes_to_the_next_and_the_former_holder_may_not_renew(sh
 
 def test_an_expired_lock_that_nobody_took_is_still_renewed(shared: Service) -> None:
     take(shared, "sandbox/d", "run-1", 0.1)
-    until(lambda: shared.call("GET", f"{LOCKS}/sandbox/d").json()["expires_in_s"] < 0, 10)
+    waiting.until(lambda: shared.call("GET", f"{LOCKS}/sandbox/d").json()["expires_in_s"] < 0, "the lock expires")
     assert renew(shared, "sandbox/d", "run-1").status_code == 200
     assert take(shared, "sandbox/d", "run-2").status_code == 409
 

@@ -19,8 +19,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.epoxy import store
-from tests import epoxy_service
-from tests.epoxy_service import ADMIN_TOKEN, READ_TOKEN, ROOT, Service, command_lines, name, record, until
+from tests import epoxy_service, waiting
+from tests.epoxy_service import ADMIN_TOKEN, READ_TOKEN, ROOT, Service, command_lines, name, record
 
 HOSTS = "/admin/v1/hosts"
 CREATE = {"If-None-Match": "*"}
@@ -92,7 +92,7 @@ def test_a_request_under_way_is_finished_after_the_signal_to_stop(service: Servi
         assert connection.recv(100).startswith(b"HTTP/1.1 100"), "the request is under way"
         assert service.process is not None
         service.process.send_signal(signal.SIGTERM)
-        until(lambda: _refused(address, int(port)), 10)
+        waiting.until(lambda: _refused(address, int(port)), "nobody listens any more")
         assert service.process.poll() is None
         connection.sendall(body)
         answer = http.client.HTTPResponse(connection)

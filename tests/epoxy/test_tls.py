@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from services.epoxy import tls
-from tests import epoxy_service
+from tests import epoxy_service, waiting
 from tests.epoxy import authorities
-from tests.epoxy_service import Service, until
+from tests.epoxy_service import Service
 
 NONE = "no handshake"
 
@@ -233,7 +233,7 @@ def test_who_begins_no_handshake_is_cut_and_a_failed_one_is_no_trace_in_the_log(
             ("rom", "tlsv1_alert_unknown_ca"): 1,
             ("linux", "ended"): 2,
         }
-        until(lambda: failed(service) == wanted, 30)
+        waiting.until(lambda: failed(service) == wanted, f"the failures are {wanted}", told=lambda: failed(service))
         assert "epoxy_tls_connections_total{" in service.call("GET", "/metrics", token=None).text
     finally:
         service.stop()
@@ -256,7 +256,7 @@ def test_a_request_is_logged_with_its_listener_and_what_was_agreed(listeners: Li
     def lines() -> list[dict[str, str]]:
         return [json.loads(line) for line in listeners.service.log.read_text().splitlines() if "nobody-" in line]
 
-    until(lambda: len(lines()) == 2, 30)  # the line follows the answer
+    waiting.until(lambda: len(lines()) == 2, "the line follows the answer", told=lines)
     assert {(line["listener"], line["tls"]) for line in lines()} == {
         ("rom", "TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384"),
         ("linux", "TLSv1.3 TLS_AES_256_GCM_SHA384"),
@@ -280,7 +280,7 @@ def test_a_service_takes_a_new_certificate_up_without_a_restart(listeners: Liste
 
     before = days()
     authorities.serve(listeners.folder, "linux", "linux", days=90)
-    until(lambda: days() > before, 30)
+    waiting.until(lambda: days() > before, "the new certificate is served", told=days)
     shown = listeners.shake("linux", "ALL", oldest=V12, newest=V13)
     assert shown.startswith("TLSv1.3")
 

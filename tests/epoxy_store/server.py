@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from tests.joining import until
+from tests import waiting
 
 INSTALLED = Path("/usr/lib/postgresql")
 ACCOUNT = "nobody"
@@ -40,10 +40,9 @@ class Server:
             self.process = subprocess.Popen(
                 [program("postgres"), *words], stdout=log, stderr=log, cwd=self.folder, **_identity(self.owner)
             )
-        until(self._answers, "PostgreSQL answers")
+        waiting.until(self._answers, "PostgreSQL answers", process=self.process, told=(self.folder / "log").read_text)
 
     def _answers(self) -> bool:
-        assert self.process is not None and self.process.poll() is None, (self.folder / "log").read_text()
         try:
             psycopg.connect(self.url("postgres")).close()
         except psycopg.OperationalError:

@@ -12,11 +12,10 @@ import psycopg
 import pytest
 
 from services.epoxy import postgres_connections, postgres_schema, store
-from tests import epoxy_service
+from tests import epoxy_service, waiting
 from tests.epoxy import machine
 from tests.epoxy_store import server
 from tests.epoxy_store.values import desired
-from tests.joining import until
 
 pytestmark = pytest.mark.xdist_group("epoxy-store")
 NAME = epoxy_service.name(1)
@@ -98,7 +97,7 @@ def test_a_server_that_goes_away_is_an_error_and_one_that_comes_back_is_used(
             return False
         return True
 
-    until(answers, "the store answers")
+    waiting.until(answers, "the store answers")
     assert hosts.get(NAME) == made
     assert hosts.put(desired(ImagesVersion="v2"), expected=made.revision).revision > made.revision
     hosts.close()
@@ -122,7 +121,7 @@ def test_a_server_that_hangs_is_not_waited_for_without_end(own: server.Server, m
         except store.StoreError:
             return False
 
-    until(answers, "the store answers")
+    waiting.until(answers, "the store answers")
     hosts.close()
 
 

@@ -21,7 +21,8 @@ import yaml
 from services.epoxy.tokens import api as kubernetes
 from services.epoxy.tokens import bootstrap
 from services.local import controlplane, joining, probe
-from tests.joining import Api, until
+from tests import waiting
+from tests.joining import Api
 
 ROOT = Path(__file__).parents[2]
 API_ADDRESS = "api-platform-cluster.mlab-sandbox.measurement-lab.test:6443"
@@ -84,11 +85,9 @@ class Program:
         command = [sys.executable, "-m", "services.epoxy.tokens", program, "--listen=127.0.0.1:0"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=log, stderr=log)
-        until(self._listens, "the program listens")
-
-    def _listens(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        return bool(self.lines("listening"))
+        waiting.until(
+            lambda: self.lines("listening"), "the program listens", process=self.process, told=self.log.read_text
+        )
 
     def lines(self, message: str) -> list[dict[str, Any]]:
         """The log's lines with this message."""

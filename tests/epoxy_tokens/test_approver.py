@@ -16,8 +16,9 @@ import pytest
 from services.epoxy.tokens import api as kubernetes
 from services.epoxy.tokens import approver, bootstrap
 from services.epoxy.tokens.metrics import ApproverMetrics
+from tests import waiting
 from tests.epoxy_tokens.lab import Lab, host, running
-from tests.joining import REQUESTS, Wish, certificate, decision, until
+from tests.joining import REQUESTS, Wish, certificate, decision
 from tests.serving import served
 
 pytestmark = pytest.mark.xdist_group("epoxy-tokens")
@@ -85,7 +86,7 @@ def test_the_host_gets_its_certificate_and_its_tokens_are_deleted(cell: Lab) -> 
         request = asked(cell, token, name)
         assert decision(cell.admin, request) == (APPROVED, "EpoxyJoined")
         assert certificate(cell.admin, request).startswith(b"-----BEGIN CERTIFICATE")
-        until(lambda: not cell.secrets(name), "the tokens are deleted")
+        waiting.until(lambda: not cell.secrets(name), "the tokens are deleted")
         joined = 'epoxy_approver_decisions_total{decision="Approved",reason="Joined"}'
         assert program.metric(joined) >= 1
         assert program.metric("epoxy_approver_last_sync_timestamp_seconds") > 0
@@ -199,7 +200,7 @@ def test_a_kill_at_any_step_is_made_good_by_the_next_start_and_admits_no_second_
     with following(quick(cell)):
         first = decision(cell.admin, request)[0]
         second = decision(cell.admin, replay.json()["metadata"]["name"])[0] if replay.status_code == 201 else DENIED
-        until(lambda: not cell.secrets(name), "the token is deleted")
+        waiting.until(lambda: not cell.secrets(name), "the token is deleted")
     if step + after >= CLAIMED:
         assert (first, second) == (APPROVED, DENIED)
     # Before that it is anybody's who holds the token, but one's only.
@@ -281,10 +282,10 @@ def test_a_watch_that_breaks_is_taken_up_again(cell: Lab, trouble: Callable[[], 
     api = Unlucky(place, kubernetes.Limits(watch_s=1))
     api.troubles = [trouble(), trouble()]
     with following(api):
-        until(lambda: not api.troubles, "the troubles are over")
+        waiting.until(lambda: not api.troubles, "the troubles are over")
         request = asked(cell, cell.token(name), name)
         assert decision(cell.admin, request) == (APPROVED, "EpoxyJoined")
-        until(lambda: not cell.secrets(name), "the token is deleted")
+        waiting.until(lambda: not cell.secrets(name), "the token is deleted")
 
 
 class Stubborn(kubernetes.Api):
@@ -312,7 +313,7 @@ def test_a_request_that_cannot_be_decided_keeps_no_other_waiting(cell: Lab) -> N
     with following(api) as counted:
         for request in requests[1:]:
             assert decision(cell.admin, request) == (APPROVED, "EpoxyJoined")
-        until(lambda: api.refusals > 1, "the request is tried again")
+        waiting.until(lambda: api.refusals > 1, "the request is tried again")
         assert counted.failures._value.get() >= 1
         api.poison = ""
         assert decision(cell.admin, requests[0]) == (APPROVED, "EpoxyJoined")

@@ -11,8 +11,9 @@ import pytest
 import requests
 
 from services.local import processes
+from tests import waiting
 from tests.epoxy_tokens import lab
-from tests.joining import Wish, decision, until
+from tests.joining import Wish, decision
 from tests.kubernetes import cluster
 
 pytestmark = pytest.mark.xdist_group("epoxy-tokens")
@@ -22,7 +23,7 @@ JOINED = ("Approved", "EpoxyJoined")
 def joins(cell: lab.Lab, name: str) -> bool:
     """Whether a host with a token of its own gets its certificate, and the token goes."""
     decided = decision(cell.admin, Wish(name).file(cell.admin.as_bearer(cell.token(name))))
-    until(lambda: not cell.secrets(name), "the token is deleted")
+    waiting.until(lambda: not cell.secrets(name), "the token is deleted")
     return decided == JOINED
 
 
@@ -45,10 +46,10 @@ def test_a_killed_api_server_is_found_again(tmp_path_factory: pytest.TempPathFac
         (pid,) = (one.pid for one in recorded if one.name.endswith("/kube-apiserver"))
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
         os.kill(pid, signal.SIGKILL)
-        until(lambda: program.metric("epoxy_approver_failures_total") >= 1, "the approver notices")
+        waiting.until(lambda: program.metric("epoxy_approver_failures_total") >= 1, "the approver notices")
         again = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            until(lambda: is_ready(cell), "the API server is back", 120)
+            waiting.until(lambda: is_ready(cell), "the API server is back", limit_s=120)
             assert joins(cell, lab.host(2, "rst01"))
             assert program.process.poll() is None
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import requests
 
 from node.images import programs
 from services.local import namespace
+from tests import waiting
 from tests.boot import server
 from tests.epoxy_service import record
 from tests.node_together import runtime
@@ -85,10 +85,8 @@ def test_the_boot_server_serves_out_of_its_image_and_ends_when_told(containers: 
         mounts={"/data": (data, True), "/secrets": (secrets, False)},
     )
     running = containers.start(one, log)
-    deadline = time.monotonic() + LIMIT_S
-    while '"listening"' not in (said := log.with_suffix(".err").read_text()):
-        assert running.poll() is None and time.monotonic() < deadline, said
-        time.sleep(0.05)
+    said = log.with_suffix(".err").read_text
+    waiting.until(lambda: '"listening"' in said(), "it listens", limit_s=LIMIT_S, process=running, told=said)
     url = f"http://127.0.0.1:{PORT}"
     with requests.Session() as session:
         session.trust_env = False

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node.inotify_exporter import __main__ as program
 from node.inotify_exporter import meters
+from tests import waiting
 from tests.watch import writer
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +57,12 @@ class Exporter:
         }
 
     def until(self, holds: Callable[[], bool]) -> None:
-        limit = time.monotonic() + LIMIT_S
-        while not holds():
-            assert time.monotonic() < limit, f"{self.log.read_text()[-2000:]}\n{self.metrics()}"
-            time.sleep(0.02)
+        waiting.until(
+            holds,
+            "what the test counts on",
+            process=self.process,
+            told=lambda: f"{self.log.read_text()[-2000:]}\n{self.metrics()}",
+        )
 
 
 CLOSED = "closewrite_total"
@@ -90,10 +93,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             )
         started.append(process)
         made = Exporter(process, folder, log)
-        limit = time.monotonic() + LIMIT_S
-        while "metrics on port" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < limit, log.read_text()
-            time.sleep(0.02)
+        waiting.until(lambda: "metrics on port" in log.read_text(), "it starts", process=process, told=log.read_text)
         if folder.exists():
             made.until(lambda: made.metrics()["watched_directories", str(folder)] > 0)
         return made

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import waiting
 from tests.e2e.checkout import MLAB, Checkout
 
 LIMIT_S = 60.0
@@ -69,11 +69,8 @@ class Running:
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait for a condition; a loop that ended meanwhile fails the test with its log."""
-        deadline = time.monotonic() + LIMIT_S
-        while not holds():
-            assert self.process is not None and self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
+        what = "what the test counts on"
+        waiting.until(holds, what, limit_s=LIMIT_S, step_s=0.05, process=self.process, told=self.log.read_text)
 
     def get(self, path: str) -> requests.Response:
         """One answer."""

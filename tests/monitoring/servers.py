@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import requests
 
 from reconcilers.providers.monitoring.provider import Monitoring, Settings
 from services.local import programs
+from tests import waiting
 from tests.faultproxy import closed_port
 
 SCOPE = "sandbox/monitoring"
@@ -116,14 +116,13 @@ def running(folder: Path) -> Iterator[Pair]:
 
 
 def _ready(process: subprocess.Popen[bytes], url: str, folder: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        logs = "\n".join(log.read_text()[-2000:] for log in folder.glob("log*"))
-        assert process.poll() is None, f"{url} ended: {logs}"
+    def ready() -> bool:
         try:
-            if requests.get(f"{url}/-/ready", timeout=5).status_code == 200:
-                return
+            return requests.get(f"{url}/-/ready", timeout=5).status_code == 200
         except requests.RequestException:
-            pass
-        assert time.monotonic() < deadline, f"{url} is not ready: {logs}"
-        time.sleep(0.05)
+            return False
+
+    def logs() -> str:
+        return "\n".join(log.read_text()[-2000:] for log in folder.glob("log*"))
+
+    waiting.until(ready, f"{url} is ready", limit_s=START_S, step_s=0.05, process=process, told=logs)

@@ -6,7 +6,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.local import standin, standin_fleet
+from tests import waiting
 from tests.faultproxy import closed_port
 from tests.fleets import CHECKOUT
 
@@ -50,14 +50,14 @@ def running() -> Iterator[Running]:
     addresses = [f"--proxy=127.0.0.1:{ports[0]}", f"--receiver=127.0.0.1:{ports[1]}"]
     process = subprocess.Popen([*command, *addresses], cwd=CHECKOUT)
     made = Running(f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", process)
-    deadline = time.monotonic() + 30
-    while True:
+
+    def healthy() -> bool:
         try:
-            if requests.get(f"{made.receiver}/healthz", timeout=5).text == "ok\n":
-                break
+            return requests.get(f"{made.receiver}/healthz", timeout=5).text == "ok\n"
         except requests.ConnectionError:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
+            return False
+
+    waiting.until(healthy, "it answers", process=process)
     yield made
     process.terminate()
     assert process.wait(10) == 0

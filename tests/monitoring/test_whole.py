@@ -16,6 +16,7 @@ from reconcilers.fleet.model import Fleet
 from reconcilers.load import fleet as loading
 from reconcilers.load.jsonnet import Engine
 from reconcilers.render import monitoring
+from tests import waiting
 from tests.conformance import suite
 from tests.faultproxy import closed_port
 from tests.fleets import CHECKOUT
@@ -54,11 +55,11 @@ def test_a_whole_environment_is_applied_loaded_and_scraped_through_the_standin(
     assert pair.groups() == set(fleet.alerts)
 
     # Scrapes spread over the interval of a minute.
-    deadline = time.monotonic() + 75
-    while len(values := _probes(pair.prometheus_url)) < 20:
-        assert time.monotonic() < deadline, "too few probes were answered"
-        time.sleep(0.2)
-    assert set(values) == {1.0}
+    url = pair.prometheus_url
+    waiting.until(
+        lambda: len(_probes(url)) >= 20, "20 probes are answered", limit_s=75, step_s=0.2, told=lambda: _probes(url)
+    )
+    assert set(_probes(url)) == {1.0}
     assert requests.get(f"{standin}/control", timeout=10).json()["asked"]["scrapes"] >= 20
 
 

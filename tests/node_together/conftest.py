@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import time
 import uuid as unique
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from node.images import tree as trees
 from node.images.tree import Tree
 from services.local import namespace
 from services.local.progress import Silent
-from tests import objectstore_process
+from tests import objectstore_process, waiting
 from tests.boot import server
 from tests.manifests.pods import Pod, pods, rendered
 from tests.node_together import runtime
@@ -124,13 +124,6 @@ def busybox(image: str) -> bytes:
     return containers.archive(containers.Image(name, (layer,), ("/bin/sh",)), time_s=0)
 
 
-def until(holds: Callable[[], object], what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
-
-
 class Kubelet:
     """Runs the containers of a pod."""
 
@@ -173,12 +166,7 @@ class Kubelet:
         if name != "tcp-info":
             words += (f"{wait}{COLLECT_S}s",)
         process = self.start(replace(container, command=words))
-
-        def ready() -> bool:
-            assert process.poll() is None, self.log(name)
-            return READY[name] in self.log(name)
-
-        until(ready, lambda: self.log(name))
+        self._until_said(READY[name], name, process)
         return process
 
     def measurement(self) -> subprocess.Popen[bytes]:
@@ -191,13 +179,17 @@ class Kubelet:
         more = {"/writer.py": (Path(__file__).with_name("writer.py"), False)}
         mounts = {**container.mounts, **more, UUID: beside.mounts[UUID]}
         process = self.start(replace(container, image=beside.image, command=words, mounts=mounts))
-
-        def made() -> bool:
-            assert process.poll() is None, self.log(EXPERIMENT)
-            return "made\n" in self.log(EXPERIMENT)
-
-        until(made, lambda: self.log(EXPERIMENT))
+        self._until_said("made\n", EXPERIMENT, process)
         return process
+
+    def _until_said(self, words: str, name: str, process: subprocess.Popen[bytes]) -> None:
+        waiting.until(
+            lambda: words in self.log(name),
+            f"{name} says {words!r}",
+            limit_s=LIMIT_S,
+            process=process,
+            told=lambda: self.log(name),
+        )
 
 
 def live(kubelet: Kubelet, of: runtime.Runtime, seen: Life) -> None:

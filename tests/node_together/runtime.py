@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,11 +20,11 @@ from node.images import tree as trees
 from node.images.packages import Resolved
 from node.images.tree import Tree
 from services.local.progress import Silent
+from tests import waiting
 
 PROGRAMS = ("usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr", "usr/sbin/runc")
 LEFT = ("/run/containerd", "/opt/containerd")
 """What containerd makes outside its own folders."""
-LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +162,8 @@ class Runtime:
             command = [str(self.folder / "bin" / "containerd"), "--config", str(config)]
             process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
         try:
-            deadline = time.monotonic() + LIMIT_S
-            while b"successfully booted" not in (said := (self.folder / "containerd.log").read_bytes()):
-                assert process.poll() is None and time.monotonic() < deadline, said.decode()
-                time.sleep(0.02)
+            said = (self.folder / "containerd.log").read_text
+            waiting.until(lambda: "successfully booted" in said(), "containerd starts", process=process, told=said)
             yield
         finally:
             for name in self.ctr("tasks", "list", "--quiet").split():

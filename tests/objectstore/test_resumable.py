@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import socket
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import requests
 from google.cloud import storage
 from google.cloud.storage.exceptions import InvalidResponse
 
+from tests import waiting
 from tests.objectstore.test_uploads import crc32c
 from tests.objectstore.wire import Wire, bucket_path, done, reason
 
@@ -91,9 +91,13 @@ def test_an_interrupted_chunk_is_kept_up_to_a_quantum(wire: Wire, bucket: storag
     )
     with socket.create_connection(("127.0.0.1", int(wire.url.rpartition(":")[2]))) as torn:
         torn.sendall(head.encode() + b"\r\n" + DATA[:sent])
-    expected, deadline = sent - sent % QUANTUM, time.monotonic() + 10
-    while ask(wire, place, total) != (308, expected):
-        assert time.monotonic() < deadline
+    expected = sent - sent % QUANTUM
+    waiting.until(
+        lambda: ask(wire, place, total) == (308, expected),
+        f"{expected} bytes are kept",
+        limit_s=10,
+        told=lambda: ask(wire, place, total),
+    )
     rest = DATA[expected:]
     done(send(wire, place, rest, f"bytes {expected}-{total - 1}/{total}"))
     assert wire.read(bucket.name, "a").content == DATA

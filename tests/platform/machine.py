@@ -7,8 +7,6 @@ started, in whatever session or group, carries the mark.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 MARK = "MLAB_TEST_MARK"
@@ -61,11 +59,3 @@ def output(pid: int) -> tuple[Path, Path]:
 def network(pid: int | str = "self") -> str:
     """The network namespace of a process."""
     return str((PROC / str(pid) / "ns" / "net").readlink())
-
-
-def until(condition: Callable[[], object], what: str, limit_s: float = 120.0) -> None:
-    """Wait for a condition; the limit only bounds a failure."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)

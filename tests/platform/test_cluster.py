@@ -18,6 +18,7 @@ import yaml
 from cryptography import x509
 
 from services.local import certificates
+from tests import waiting
 from tests.epoxy_service import record
 from tests.joining import Api, Wish, certificate
 from tests.platform import machine, running
@@ -190,8 +191,7 @@ def test_machines_that_are_published_are_ready_nodes_with_their_labels(shared: r
             if at["type"] == "Ready" and at["status"] == "True"
         ]
 
-    machine.until(ready, "a node is Ready", 60)
-    (found,) = ready()
+    (found,) = waiting.until(ready, "a node is Ready")
     labels = found["metadata"]["labels"]
     assert {key: labels[f"mlab/{key}"] for key in ("machine", "site", "metro", "project", "type")} == {
         "machine": "mlab1",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.e2e.checkout import Checkout
 from tests.platform import machine, running, sourcetree
 
@@ -24,7 +25,7 @@ def compiling(mark: str) -> bool:
 
 
 def gone(mark: str) -> None:
-    machine.until(lambda: not machine.marked(mark), "every process has ended", 20)
+    waiting.until(lambda: not machine.marked(mark), "every process has ended", limit_s=20)
 
 
 @pytest.mark.xdist_group("platform-interrupted")
@@ -35,7 +36,7 @@ def gone(mark: str) -> None:
 )
 def test_an_interrupted_up_takes_away_what_it_started(checkout: Checkout, records: int, number: signal.Signals) -> None:
     command = running.start(checkout, "up", "--env", running.ENV)
-    machine.until(lambda: command.recorded() >= records, f"{records} processes recorded")
+    waiting.until(lambda: command.recorded() >= records, f"{records} processes recorded", limit_s=120)
     started = machine.marked(command.mark)
     command.signal(number)
     status, said = command.ended()
@@ -47,7 +48,7 @@ def test_an_interrupted_up_takes_away_what_it_started(checkout: Checkout, record
 @pytest.mark.xdist_group("platform-interrupted")
 def test_an_impatient_person_leaves_nothing_behind_either(checkout: Checkout) -> None:
     command = running.start(checkout, "up", "--env", running.ENV)
-    machine.until(lambda: command.recorded() >= 5, "5 processes recorded")
+    waiting.until(lambda: command.recorded() >= 5, "5 processes recorded", limit_s=120)
     while command.process.poll() is None:
         command.signal(signal.SIGINT)
         time.sleep(0.02)
@@ -75,7 +76,7 @@ def cold(tree: Path, folder: Path) -> dict[str, str]:
 def test_a_build_ends_with_the_command_that_needs_it(building: Path, tmp_path: Path, number: signal.Signals) -> None:
     checkout = Checkout(building, tmp_path / "state", cold(building, tmp_path))
     command = running.start(checkout, "up", "--env", running.ENV)
-    machine.until(lambda: compiling(command.mark), "the compiler is at work")
+    waiting.until(lambda: compiling(command.mark), "the compiler is at work", limit_s=120)
     command.signal(number)
     status, said = command.ended()
     assert status == (-number if number == signal.SIGKILL else 130), said
@@ -119,11 +120,7 @@ class Demo:
         return any(all(word in command for word in words) for command in machine.marked(self.mark).values())
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        def reached() -> bool:
-            assert self.process.poll() is None, f"the demo ended before {what}: {self.said()}"
-            return bool(condition())
-
-        machine.until(reached, what, 240)
+        waiting.until(condition, what, limit_s=240, process=self.process, told=self.said)
 
     def interrupt(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)

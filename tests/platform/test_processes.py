@@ -19,6 +19,7 @@ from services.local.probe import Check
 from services.local.processes import Launch, Running
 from services.local.progress import Silent
 from services.local.starting import Part
+from tests import waiting
 from tests.fleets import CHECKOUT
 from tests.platform import machine
 
@@ -60,13 +61,13 @@ def test_no_proxy_of_ours_reaches_a_process(tmp_path: Path, records: Path, monke
     monkeypatch.setenv("no_proxy", "x")
     code = "import os; print(sorted(name for name in os.environ if name.lower().endswith('_proxy')))"
     running = processes.spawn(launch(tmp_path, code), records)
-    machine.until(lambda: not processes.alive(running), "it ends")
+    waiting.until(lambda: not processes.alive(running), "it ends")
     assert Path(running.log).read_text() == "[]\n"
 
 
 def test_a_process_that_does_not_end_when_asked_is_killed_and_named(tmp_path: Path, records: Path) -> None:
     running = processes.spawn(launch(tmp_path, STUBBORN), records)
-    machine.until(lambda: "deaf" in Path(running.log).read_text(), "it ignores the signal")
+    waiting.until(lambda: "deaf" in Path(running.log).read_text(), "it ignores the signal")
     assert processes.stop([running], records, grace_s=0.1) == (running,)
     assert not processes.alive(running) and processes.recorded(records) == ()
 
@@ -136,7 +137,7 @@ def test_a_parent_that_dies_at_the_record_leaves_no_process(tmp_path: Path, reco
     command = [sys.executable, "-c", KILLED, moment, str(tmp_path)]
     done = subprocess.run(command, cwd=CHECKOUT, env={**os.environ, machine.MARK: mark}, check=False)
     assert done.returncode == -signal.SIGKILL
-    machine.until(lambda: not machine.marked(mark), "the waiting child ends", 20)
+    waiting.until(lambda: not machine.marked(mark), "the waiting child ends", limit_s=20)
     assert not (tmp_path / "ran").exists()
     assert len(processes.recorded(records)) == (1 if moment == "after" else 0)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import waiting
 from tests.e2e.checkout import Checkout
 from tests.platform import machine, running
 
@@ -46,7 +47,7 @@ def test_whatever_kills_an_up_the_next_cleans_and_two_platforms_do_not_collide(
     before: running.Command | None = None
     for records in KILLED_AT:
         command = running.start(first, "up", "--env", running.ENV)
-        machine.until(partial(_recorded, command, records), f"{records} processes recorded")
+        waiting.until(partial(_recorded, command, records), f"{records} processes recorded", limit_s=120)
         if before is not None:
             assert machine.marked(before.mark) == {}
         command.killed()
@@ -111,7 +112,7 @@ def holds_bucket(platform: running.Platform, name: str) -> bool:
 @pytest.mark.parametrize("verb", ["up", "down"])
 def test_a_light_platform_whose_up_was_killed_is_cleaned_by_either_verb(checkout: Checkout, verb: str) -> None:
     command = running.start(checkout, "up", "--light", "--env", running.ENV)
-    machine.until(lambda: command.recorded() >= 1, "one process recorded")
+    waiting.until(lambda: command.recorded() >= 1, "one process recorded", limit_s=120)
     command.killed()
     if verb == "up":
         light = running.up(checkout, "--light")
@@ -128,7 +129,7 @@ def test_a_down_that_was_killed_is_completed_by_the_next(checkout: Checkout) -> 
     stuck, other = (light.servers[f"{running.ENV}/{name}"]["pid"] for name in ("objectstore", "epoxy"))
     os.kill(stuck, signal.SIGSTOP)
     command = running.start(checkout, "down")
-    machine.until(lambda: other not in machine.marked(light.mark), "the other server ends")
+    waiting.until(lambda: other not in machine.marked(light.mark), "the other server ends")
     command.killed()
     assert stuck in machine.marked(light.mark)
     os.kill(stuck, signal.SIGCONT)
@@ -139,7 +140,7 @@ def test_a_down_that_was_killed_is_completed_by_the_next(checkout: Checkout) -> 
 def test_a_platform_that_lost_a_server_is_started_anew_and_the_reason_is_said(checkout: Checkout) -> None:
     light = running.up(checkout, "--light")
     os.kill(light.servers[f"{running.ENV}/epoxy"]["pid"], signal.SIGKILL)
-    machine.until(lambda: len(machine.marked(light.mark)) < len(running.LIGHT), "the server ends")
+    waiting.until(lambda: len(machine.marked(light.mark)) < len(running.LIGHT), "the server ends")
     done = checkout.mlab("up", "--light", "--env", running.ENV)
     assert done.status == 0 and "sandbox/epoxy is not running any more" in done.err
     assert machine.marked(light.mark) == {}

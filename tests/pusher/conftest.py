@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +17,13 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import objectstore_process
+from tests import objectstore_process, waiting
 from tests.objectstore.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 60
 DAY = "2026/11/22"
 _numbers = itertools.count()
-
-
-def eventually(holds: Callable[[], object], what: Callable[[], str]) -> None:
-    """Wait until something holds."""
-    limit = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < limit, what()
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +118,12 @@ class Pusher:
 
     def ready(self) -> Pusher:
         """Wait until it has begun."""
-        eventually(lambda: "metrics on port" in self.said or self.process.poll() is not None, lambda: self.said)
-        assert self.process.poll() is None, self.said
+        self.until(lambda: "metrics on port" in self.said, "it starts")
         return self
+
+    def until(self, holds: Callable[[], object], what: str) -> None:
+        """Wait until something holds, while it runs."""
+        waiting.until(holds, what, process=self.process, told=lambda: self.said)
 
     def metric(self, name: str, **labels: str) -> float:
         port = self.said.rpartition("metrics on port ")[2].split()[0]

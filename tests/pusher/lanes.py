@@ -13,7 +13,8 @@ from node.pusher.lane import Lane
 from node.pusher.meters import Meters
 from node.pusher.settings import Datatype
 from node.pusher.timers import Wait
-from tests.pusher.conftest import Spool, eventually
+from tests import waiting
+from tests.pusher.conftest import Spool
 
 METADATA = {"MLAB.server.name": "mlab1-abc01"}
 
@@ -49,14 +50,18 @@ class Running:
         return found
 
     def reaches(self, name: str, value: float, **labels: str) -> None:
-        eventually(lambda: self.count(name, **labels) >= value, lambda: f"{name} is {self.count(name, **labels)}")
+        waiting.until(
+            lambda: self.count(name, **labels) >= value,
+            f"{name} reaches {value}",
+            told=lambda: self.count(name, **labels),
+        )
 
     def offer(self, *names: str, closed: bool = True) -> None:
         assert self.lane.offer(names, closed=closed)
 
     def finish(self) -> None:
         self.lane.finish()
-        eventually(self.lane.finished.is_set, lambda: f"left: {self.lane.left()}")
+        waiting.until(self.lane.finished.is_set, "nothing is left", told=self.lane.left)
 
 
 def begin(of: Datatype, bucket: upload.Bucket, form: Format | None = None) -> Running:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.pusher.conftest import AT_ONCE, DAY, ROOT, Bucket, Pusher, Spool, Start, eventually
+from tests.pusher.conftest import AT_ONCE, DAY, ROOT, Bucket, Pusher, Spool, Start
 
 NOBODY = 65534
 SPARSE_BYTES = 2 << 30
 
 
 def _all_but(spool: Spool, left: set[str], pusher: Pusher) -> None:
-    eventually(lambda: set(spool.files()) == left, lambda: f"{spool.files()}\n{pusher.said}")
+    pusher.until(lambda: set(spool.files()) == left, f"only {left} are left")
 
 
 def test_odd_things_in_the_spool_stay_and_hold_up_nothing(
@@ -126,11 +126,11 @@ def test_a_file_that_cannot_be_opened_or_deleted_is_told_and_stays(bucket: Bucke
     words = (*AT_ONCE, "-max_file_age=300ms", "-cleanup_interval=300ms", "-cleanup_interval_max=300ms")
     pusher = start(*words, by=without).ready()
     _all_but(spool, {f"ndt7/{DAY}/unreadable", "ndt7/2026/11/21/undeletable"}, pusher)
-    eventually(lambda: pusher.metric("pusher_file_remove_errors_total") >= 2, lambda: pusher.said)
+    pusher.until(lambda: pusher.metric("pusher_file_remove_errors_total") >= 2, "two files cannot be deleted")
     assert pusher.metric("pusher_file_open_errors_total") >= 1
     assert pusher.stop() == 0
     again = start(*words, by=without).ready()
-    eventually(lambda: again.metric("pusher_file_remove_errors_total") >= 2, lambda: again.said)
+    again.until(lambda: again.metric("pusher_file_remove_errors_total") >= 2, "two files cannot be deleted")
     wanted = [("2026/11/21/undeletable", b"stays"), (f"{DAY}/foreign", b"theirs"), (f"{DAY}/own", b"ours")]
     assert sorted(bucket.members()) == wanted, "what is stored is not packed again because it cannot be deleted"
     assert again.stop() == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.pusher.conftest import AT_ONCE, DAY, Bucket, Spool, Start, eventually
+from tests.pusher.conftest import AT_ONCE, DAY, Bucket, Spool, Start
 
 FIELDS = [{"name": "UUID", "type": "STRING"}]
 TABLE = "autoload/v1/tables/ndt/annotation2.table.json"
@@ -68,7 +68,7 @@ def test_every_good_file_is_one_line_and_no_bad_one_is_lost(
     for name, data in {**bad, **other}.items():
         spool.write(name, data, datatype="annotation2")
     pusher = start(alone=words(spool, bucket, schema)).ready()
-    eventually(lambda: len(spool.files()) == len(other), lambda: f"{spool.files()} {pusher.said}")
+    pusher.until(lambda: len(spool.files()) == len(other), f"only {sorted(other)} are left")
     assert pusher.metric("pusher_files_quarantined_total") == len(bad)
     assert pusher.metric("jostler_bytes_per_bundle_count", datatype="annotation2") == 7
     assert pusher.metric("jostler_bytes_per_bundle_count", datatype="index1") == 7
@@ -104,7 +104,7 @@ def test_a_kill_at_any_point_doubles_no_line(
     killed = start(alone=words(spool, bucket, schema), env={"MLAB_FAULT_AT": at})
     assert killed.ended() == -signal.SIGKILL, killed.said
     pusher = start(alone=words(spool, bucket, schema)).ready()
-    eventually(lambda: not spool.files() and spool.state("annotation2") == ["quarantine"], lambda: pusher.said)
+    pusher.until(lambda: not spool.files() and spool.state("annotation2") == ["quarantine"], "nothing else is left")
     assert pusher.stop() == 0
     assert sorted(line["Raw"]["UUID"] for line in lines(bucket)) == ["0", "1", "2"]
     assert len(list((spool.folder / ".pusher/annotation2/quarantine").rglob("*.json"))) == 1
@@ -125,7 +125,7 @@ def test_a_store_that_comes_late_is_waited_for(bucket: Bucket, spool: Spool, sch
     bucket.fault(status=503, times=3)
     spool.write(f"{DAY}/x.json", b'{"UUID":"late"}', datatype="annotation2")
     pusher = start(alone=words(spool, bucket, schema)).ready()
-    eventually(lambda: not spool.files(), lambda: pusher.said)
+    pusher.until(lambda: not spool.files(), "no file is left")
     assert pusher.stop() == 0
     assert [line["Raw"] for line in lines(bucket)] == [{"UUID": "late"}]
 
@@ -142,7 +142,7 @@ def test_one_process_archives_files_and_lines(bucket: Bucket, spool: Spool, sche
     spool.write(f"{DAY}/x.json", b"file")
     more = ("-autoload=annotation2", f"-datatype-schema-file=annotation2:{schema}", "-bundle-age-max=200ms")
     pusher = start("-datatype=ndt7", *more, *AT_ONCE).ready()
-    eventually(lambda: not spool.files(), lambda: pusher.said)
+    pusher.until(lambda: not spool.files(), "no file is left")
     assert pusher.stop() == 0
     assert [line["Raw"] for line in lines_and_others(bucket)] == [{"UUID": "line"}]
     assert sum(name.endswith(".tgz") for name in bucket.names()) == 1
@@ -156,7 +156,7 @@ def test_a_store_that_hangs_over_a_table_keeps_no_file_of_others_and_not_the_end
     spool.write(f"{DAY}/x.json", b"file")
     more = ("-autoload=annotation2", f"-datatype-schema-file=annotation2:{schema}", "-bundle-age-max=200ms")
     pusher = start("-datatype=ndt7", *more, *AT_ONCE).ready()
-    eventually(lambda: spool.files() == [f"annotation2/{DAY}/x.json"], lambda: pusher.said)
+    pusher.until(lambda: spool.files() == [f"annotation2/{DAY}/x.json"], "the other datatype's file is stored")
     assert pusher.stop() == 1
     assert "annotation2: its table could not be described; all its files are on the disk" in pusher.said
     bucket.heal()

@@ -15,8 +15,8 @@ import pytest
 
 from node.pusher import inbox, journal, names, sampling, tar, upload
 from node.pusher.timers import Wait
-from tests import faultproxy
-from tests.pusher.conftest import DAY, Bucket, Spool, eventually
+from tests import faultproxy, waiting
+from tests.pusher.conftest import DAY, Bucket, Spool
 from tests.pusher.lanes import METADATA, Running, begin, datatype
 
 Begin = Callable[..., Running]
@@ -71,7 +71,7 @@ def test_a_small_file_offered_twice_is_one_member_and_a_large_one_ends_the_bundl
         os.utime(spool.write(name, data), ns=(stamp, stamp))
     running.offer(f"{DAY}/tiny", f"{DAY}/tiny", f"{DAY}/big")
     running.reaches("tarfiles_successful_uploads_total", 1)
-    eventually(lambda: not spool.files(), lambda: str(spool.files()))
+    waiting.until(lambda: not spool.files(), "no file is left", told=spool.files)
     assert bucket.members() == [(f"{DAY}/tiny", small), (f"{DAY}/big", large)]
     assert running.count("tarfiles_duplicates_total", condition="add_file") == 1
     assert running.count("tarfiles_upload_calls_total", reason="size_threshold_met") == 1
@@ -329,7 +329,7 @@ def test_an_object_that_cannot_be_stored_keeps_no_others_from_it(
         for n in range(3):
             spool.write(f"{day}/{n}", day.encode())
             running.offer(f"{day}/{n}")
-    eventually(lambda: len(spool.files()) == 3, lambda: str(spool.files()))
+    waiting.until(lambda: len(spool.files()) == 3, "three files are left", told=spool.files)
     assert {name.rpartition("/")[0] for name in spool.files()} == {"ndt7/2026/11/21"}
     client.goes_on.set()
     running.finish()

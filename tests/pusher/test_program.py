@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.pusher import faults
-from tests.pusher.conftest import AT_ONCE, DAY, Bucket, Spool, Start, eventually
+from tests.pusher.conftest import AT_ONCE, DAY, Bucket, Spool, Start
 
 
 def test_closed_files_are_stored_and_then_deleted(bucket: Bucket, spool: Spool, start: Start) -> None:
@@ -21,7 +21,7 @@ def test_closed_files_are_stored_and_then_deleted(bucket: Bucket, spool: Spool, 
     for n in range(20):
         spool.write(f"{DAY}/{n}.json", b"x" * n)
         wanted[f"{DAY}/{n}.json"] = b"x" * n
-    eventually(lambda: not spool.files(), lambda: pusher.said)
+    pusher.until(lambda: not spool.files(), "no file is left")
     assert sorted(bucket.members()) == sorted(wanted.items())
     form = re.compile(rf"ndt/ndt7/{DAY}/\d{{8}}T\d{{6}}\.\d{{6}}Z-ndt7-mlab1-abc01-ndt\.tgz")
     assert all(form.fullmatch(name) for name in bucket.names())
@@ -49,9 +49,9 @@ def test_files_that_are_open_stay(bucket: Bucket, spool: Spool, start: Start) ->
     spool.write(f"{DAY}/closed", b"1")
     with spool.write(f"{DAY}/open", b"2").open("ab") as file:
         pusher = start(*AT_ONCE).ready()
-        eventually(lambda: len(bucket.names()) == 1, lambda: pusher.said)
+        pusher.until(lambda: len(bucket.names()) == 1, "a bundle is stored")
         file.write(b"3")
-    eventually(lambda: not spool.files(), lambda: pusher.said)
+    pusher.until(lambda: not spool.files(), "no file is left")
     assert sorted(bucket.members()) == [(f"{DAY}/closed", b"1"), (f"{DAY}/open", b"23")]
 
 
@@ -74,7 +74,7 @@ def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(
     gone = {name for name, _ in wanted} - {name.removeprefix("ndt7/") for name in spool.files()}
     assert gone <= stored.keys(), "deleted before it was stored"
     pusher = start(*AT_ONCE).ready()
-    eventually(lambda: not spool.files() and not spool.state(), lambda: pusher.said)
+    pusher.until(lambda: not spool.files() and not spool.state(), "neither a file nor a journal is left")
     assert sorted(bucket.members()) == wanted
     assert pusher.stop() == 0
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 import requests
 
+from tests import waiting
 from tests.faultproxy import FaultProxy
 from tests.pusher_faults.custody import Custody
 from tests.pusher_faults.writers import RATIO, Writer
@@ -101,11 +101,7 @@ class Rig:
 
     def until(self, holds: Callable[[], object], what: str) -> None:
         """Wait until something holds, while pusher lives."""
-        limit = time.monotonic() + LIMIT_S
-        while not holds():
-            assert self.process is not None and self.process.poll() is None, f"{what}: it ended: {self.said()[-1500:]}"
-            assert time.monotonic() < limit, f"{what}: {self.said()[-1500:]}"
-            time.sleep(0.01)
+        waiting.until(holds, what, limit_s=LIMIT_S, step_s=0.01, process=self.process, told=lambda: self.said()[-1500:])
 
     def killed(self) -> None:
         """Wait for its death by SIGKILL."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 import uuid as unique
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from node.tcpinfo import reader
+from tests import waiting
 from tests.tcpinfo import traffic
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +39,6 @@ def namespace() -> Iterator[str]:
         subprocess.run(["ip", "netns", "del", name], check=True)
 
 
-def eventually(holds: Callable[[], object], what: str) -> None:
-    """Wait until something holds."""
-    limit = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < limit, what
-        time.sleep(0.02)
-
-
 @dataclass(slots=True)
 class TcpInfo:
     """The running program."""
@@ -54,6 +47,13 @@ class TcpInfo:
     output: Path
     port: int
     log: Path
+
+    def until(self, metric: str, label: str, value: float) -> None:
+        """Wait until a metric with this label, "" for none, has reached a value."""
+        key = metric, (label,) if label else ()
+        waiting.until(
+            lambda: self.metrics()[key] >= value, f"{key} reaches {value:g}", told=lambda: self.metrics()[key]
+        )
 
     def metrics(self) -> dict[tuple[str, tuple[str, ...]], float]:
         """By name and values of labels. Asked in the namespace, where the server listens."""
@@ -77,13 +77,14 @@ class TcpInfo:
         """SIGTERM; the seconds of processor that it took until the end. The program must succeed."""
         before = self.processor_s()
         self.process.send_signal(signal.SIGTERM)
-        limit = time.monotonic() + LIMIT_S
-        while True:
+
+        def ended() -> tuple[int, resource.struct_rusage] | None:
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-            if pid:
-                break
-            assert time.monotonic() < limit, self.log.read_text()
-            time.sleep(0.01)
+            return (status, usage) if pid else None
+
+        found = waiting.until(ended, "it ends", limit_s=LIMIT_S, step_s=0.01, told=self.log.read_text)
+        assert found is not None
+        status, usage = found
         self.process.returncode = os.waitstatus_to_exitcode(status)
         assert self.process.returncode == 0, self.log.read_text()
         return usage.ru_utime + usage.ru_stime - before
@@ -134,12 +135,13 @@ def start(namespace: str, tmp_path: Path) -> Iterator[Start]:
         with log.open("w") as file:
             process = subprocess.Popen(command, cwd=ROOT, stderr=file, text=True, env={"PATH": os.environ["PATH"]})
         started.append(process)
-
-        def ready() -> bool:
-            assert process.poll() is None, log.read_text()
-            return "metrics on port" in log.read_text()
-
-        eventually(ready, "the program did not start")
+        waiting.until(
+            lambda: "metrics on port" in log.read_text(),
+            "it starts",
+            limit_s=LIMIT_S,
+            process=process,
+            told=log.read_text,
+        )
         port = int(log.read_text().rpartition("metrics on port ")[2].split()[0])
         return TcpInfo(process, tmp_path / "spool", port, log)
 

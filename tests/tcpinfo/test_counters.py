@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.tcpinfo import reader
-from tests.tcpinfo.conftest import Start, eventually
+from tests.tcpinfo.conftest import Start
 
 Inside = Callable[..., "subprocess.Popen[str]"]
 SECONDS = 300 if os.environ.get("MLAB_NIGHTLY") else 4
@@ -68,11 +68,7 @@ def test_all_of_2000_connections_and_200_new_a_second_have_their_exact_last_reco
     assert traffic.stdout.readline() == "made\n"
     counted = finished(traffic)
     assert len(counted) == 2000 + 200 * SECONDS
-
-    def closed() -> bool:
-        return program.metrics()["tcpinfo_flow_events_total", ("close",)] >= len(counted)
-
-    eventually(closed, "not all connections were seen to end")
+    program.until("tcpinfo_flow_events_total", "close", len(counted))
     metrics = program.metrics()
     assert metrics["tcpinfo_destroy_overflows_total", ()] == 0
     assert metrics["tcpinfo_final_snapshots_total", ("destroy",)] == len(counted)
@@ -101,7 +97,7 @@ def test_a_term_signal_in_the_middle_of_2000_connections_and_200_new_a_second_lo
     traffic = inside(TRAFFIC, "2000", "200", "3")
     assert traffic.stdout is not None
     assert traffic.stdout.readline() == "idle\n"
-    eventually(lambda: program.metrics()["tcpinfo_flow_events_total", ("close",)] > 200, "nothing ends")
+    program.until("tcpinfo_flow_events_total", "close", 201)
     told_s = time.monotonic()
     assert program.stop() < 2
     counted = finished(traffic)

@@ -14,7 +14,8 @@ import prometheus_client
 import pytest
 
 from node.tcpinfo import addresses, connections, files, meters, netlink, reader, recorder
-from tests.tcpinfo.conftest import Start, eventually
+from tests import waiting
+from tests.tcpinfo.conftest import Start
 
 Inside = Callable[..., "subprocess.Popen[str]"]
 TRAFFIC = str(Path(__file__).with_name("traffic.py"))
@@ -75,7 +76,7 @@ def test_a_connection_whose_end_was_not_announced_ends_when_the_polls_of_a_secon
         work.poll()
         return closed()
 
-    eventually(polled, "they never end")
+    waiting.until(polled, "the connections end")
     assert closed() == cookies and time.monotonic() - began > 0.9
     assert count.finals.labels("poll")._value.get() >= 2
     assert work.finish() == 0
@@ -99,7 +100,7 @@ def test_what_the_kernel_keeps_of_a_closed_socket_while_its_peer_goes_on_is_no_c
         events = [json.loads(line) for line in lines]
         return [event["Event"] for event in events if event["UUID"] == name]
 
-    eventually(lambda: told() == [0, 1], "the end of the closed socket was not heard")
+    waiting.until(lambda: told() == [0, 1], "the end of the closed socket is heard", told=told)
     assert taken.recv(1) == b""
     assert [told() for _ in range(3)] == [[0, 1]] * 3
     assert work.finish() == 0
@@ -118,7 +119,7 @@ def test_what_the_kernel_cannot_queue_is_counted_and_what_comes_later_is_heard(m
                     pass
 
     many(200)
-    eventually(lambda: (heard.drain(), heard.overflows)[1], "no overflow")
+    waiting.until(lambda: (heard.drain(), heard.overflows)[1], "the kernel's queue overflows")
     found: list[bytes] = []
 
     def again() -> bool:
@@ -126,7 +127,7 @@ def test_what_the_kernel_cannot_queue_is_counted_and_what_comes_later_is_heard(m
         found.extend(heard.drain())
         return bool(found)
 
-    eventually(again, "nothing heard any more")
+    waiting.until(again, "something is heard again")
     assert netlink.destroyed(found[0]) is not None
     heard.close()
 
@@ -149,10 +150,10 @@ def test_when_the_disk_is_full_files_wait_until_there_is_room(small_disk: Path, 
     traffic.stdin.write("\n")
     traffic.stdin.flush()
     counted = {int(cookie) for cookie in json.loads(traffic.stdout.readline())}
-    eventually(lambda: program.metrics()["tcpinfo_file_errors_total", ()] > 0, "the disk was large enough")
+    program.until("tcpinfo_file_errors_total", "", 1)
     assert len(program.files()) < len(counted)
     subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
-    eventually(lambda: len(program.files()) >= len(counted), "files do not come back")
+    waiting.until(lambda: len(program.files()) >= len(counted), "every connection has its file", told=program.files)
     program.stop()
     found = program.snapshots()
     assert found.keys() == counted
@@ -165,7 +166,7 @@ def test_a_disk_that_stays_full_is_said_at_the_end(small_disk: Path, start: Star
     traffic = inside(TRAFFIC, "0", "200", "1")
     assert traffic.stdout is not None
     assert [traffic.stdout.readline() for _ in range(2)] == ["idle\n", "made\n"]
-    eventually(lambda: program.metrics()["tcpinfo_file_errors_total", ()] > 0, "the disk was large enough")
+    program.until("tcpinfo_file_errors_total", "", 1)
     program.process.terminate()
     assert program.process.wait(20) == 1
     assert "files could not be written" in program.log.read_text()

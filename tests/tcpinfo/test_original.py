@@ -12,8 +12,9 @@ import pytest
 
 from node.tcpinfo import reader, table
 from services.local import programs
+from tests import waiting
 from tests.tcpinfo import traffic
-from tests.tcpinfo.conftest import PREFIX, Start, eventually
+from tests.tcpinfo.conftest import PREFIX, Start
 from tests.tcpinfo.test_program import Inside, Talk
 
 # Where nothing is cached, the programs are built first.
@@ -33,7 +34,7 @@ def recorded(start: Start, inside: Inside) -> list[Path]:
     program = start()
     for many in (2, 4):
         talk = Talk(inside)
-        eventually(lambda: program.metrics()["tcpinfo_flow_events_total", ("open",)] >= many, "not seen")  # noqa: B023
+        program.until("tcpinfo_flow_events_total", "open", many)
         talk.say()
         talk.end()
     program.stop()
@@ -73,12 +74,12 @@ def test_its_client_hears_of_every_connection_that_ours_sees(
     with log.open("wb") as file:
         client = subprocess.Popen(words, stderr=file)
     try:
-        eventually(lambda: program.metrics()["tcpinfo_eventsocket_clients", ()] == 1, "the client is not there")
+        program.until("tcpinfo_eventsocket_clients", "", 1)
         talk = Talk(inside)
         uuids = {f"{PREFIX}_{cookie:016X}" for cookie in talk.cookies}
-        eventually(lambda: told(log, "open") == uuids, "not told of a start")
+        waiting.until(lambda: told(log, "open") == uuids, "the client is told of each start", told=log.read_text)
         talk.end()
-        eventually(lambda: told(log, "close") == uuids, "not told of an end")
+        waiting.until(lambda: told(log, "close") == uuids, "the client is told of each end", told=log.read_text)
     finally:
         client.kill()
         client.wait()
@@ -104,7 +105,7 @@ def test_ours_reads_its_files(namespace: str, inside: Inside, original: dict[str
         def files() -> dict[str, Path]:
             return {path.name: path for path in tmp_path.glob("2*/*/*/*.zst")}
 
-        eventually(lambda: files().keys() == names, "it records nothing")
+        waiting.until(lambda: files().keys() == names, "it records both ends", told=files)
         talk.say()
         talk.end()
 
@@ -117,7 +118,7 @@ def test_ours_reads_its_files(namespace: str, inside: Inside, original: dict[str
             except reader.FormatError:
                 return False
 
-        eventually(whole, "its files do not end")
+        waiting.until(whole, "its files end")
         for found in read():
             assert {snapshot.source for snapshot in found} <= {traffic.CLIENT, traffic.SERVER}
             last = reader.last_established(iter(found))

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from node.tcpinfo import reader
+from tests import waiting
 from tests.tcpinfo import traffic
-from tests.tcpinfo.conftest import PREFIX, ROOT, Start, eventually
+from tests.tcpinfo.conftest import PREFIX, ROOT, Start
 
 Inside = Callable[..., "subprocess.Popen[str]"]
 
@@ -86,7 +87,7 @@ def test_a_second_run_goes_on_in_the_next_file(start: Start, inside: Inside) -> 
     talk = Talk(inside)
     for _ in range(2):
         program = start()
-        eventually(lambda: program.metrics()["tcpinfo_flow_events_total", ("open",)] >= 2, "not seen")  # noqa: B023
+        program.until("tcpinfo_flow_events_total", "open", 2)
         talk.say()
         program.stop()
     names = [path.name for path in program.files()]
@@ -101,7 +102,7 @@ def test_what_a_killed_run_left_is_finished_at_the_next_start(start: Start, insi
         talk.say()
         return len(list(program.output.rglob(".*.zst"))) == 2
 
-    eventually(spilled, "no partial files")
+    waiting.until(spilled, "both ends have partial files")
     program.process.send_signal(signal.SIGKILL)
     program.process.wait()
     again = start()
@@ -117,7 +118,7 @@ def test_readers_hear_of_connections_and_of_those_that_were_open_if_they_wish(
     path = tmp_path / "events.sock"
     before = Talk(inside)
     program = start(f"-tcpinfo.eventsocket={path}", "-tcpinfo.eventsocket.replay")
-    eventually(lambda: program.metrics()["tcpinfo_flow_events_total", ("open",)] >= 2, "not seen")
+    program.until("tcpinfo_flow_events_total", "open", 2)
     with socket.socket(socket.AF_UNIX) as reading:
         reading.connect(str(path))
         reading.settimeout(20)
@@ -199,7 +200,7 @@ def test_without_any_capability_it_records_all_the_same(start: Start, inside: In
     talk = Talk(inside)
     talk.say()
     talk.end()
-    eventually(lambda: program.metrics()["tcpinfo_flow_events_total", ("close",)] >= 2, "not seen")
+    program.until("tcpinfo_flow_events_total", "close", 2)
     program.stop()
     found = program.snapshots()
     assert found.keys() == talk.cookies

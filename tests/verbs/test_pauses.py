@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests import fleets
+from tests import fleets, waiting
 from tests.e2e.checkout import Checkout
 from tests.light import GROUP, Light
 
@@ -59,9 +58,7 @@ def test_a_paused_scope_is_left_alone_and_the_others_are_not(light: Light) -> No
 def test_a_pause_ends_by_itself(light: Light) -> None:
     new_release(light)
     assert light.checkout.mlab("pause", "sandbox/epoxy", "--reason", "a moment", "--for", "1s").status == 0
-    deadline = time.monotonic() + 30
-    while epoxy(light) == 0:
-        assert time.monotonic() < deadline
+    waiting.until(lambda: epoxy(light) > 0, "the pause is over")
 
 
 def test_a_whole_environment_is_paused_and_one_scope_of_it_resumed(light: Light) -> None:

@@ -10,7 +10,6 @@ import resource
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from node.watch import closed, tree
+from tests import waiting
 from tests.watch import watching, writer
 from tests.watch.watching import Watched
 
@@ -43,12 +43,13 @@ def test_after_an_overflow_all_is_listed_again(spool: Path) -> None:
 
 def emptied(queue: int) -> None:
     """Wait until the kernel's queue has been read, though nobody takes what was."""
-    limit = time.monotonic() + watching.LIMIT_S
     left = array.array("i", [1])
-    while left[0]:
-        assert time.monotonic() < limit
-        time.sleep(0.001)
+
+    def empty() -> bool:
         fcntl.ioctl(queue, termios.FIONREAD, left)
+        return not left[0]
+
+    waiting.until(empty, "the queue is read", step_s=0.001)
 
 
 def test_the_reader_keeps_what_the_kernel_would_have_dropped(watched: Watched) -> None:
