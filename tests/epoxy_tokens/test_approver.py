@@ -151,7 +151,8 @@ def test_two_approvers_at_once_approve_each_token_once(cell: Lab) -> None:
         for name in names:
             decided = sorted(decision(cell.admin, request)[0] for request in requests[name])
             assert decided == [APPROVED, DENIED], name
-    assert [cell.secrets(name) for name in names] == [[]] * len(names)
+        # On a busy machine a deletion may time out after its approval; the next sweep makes it good.
+        waiting.until(lambda: not any(cell.secrets(name) for name in names), "the tokens are deleted")
 
 
 class Killed(BaseException):
