@@ -19,7 +19,6 @@ from node.boot.errors import BadDocument, BootError
 NIGHTLY = bool(os.environ.get("MLAB_NIGHTLY"))
 cases = settings(
     max_examples=100_000 if NIGHTLY else 100,
-    deadline=None,
     derandomize=not NIGHTLY,
     suppress_health_check=[HealthCheck.too_slow],
     database=None,

@@ -39,7 +39,7 @@ def server(values: Mapping[str, tuple[int, str]]) -> Server:
     return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(DESIRED, LIVE)
 def test_an_applied_plan_leaves_only_blocked_changes(
     desired: Mapping[str, int], live: Mapping[str, tuple[int, str]]
@@ -53,7 +53,7 @@ def test_an_applied_plan_leaves_only_blocked_changes(
             assert target.objects[Id("Thing", name)].spec == {"value": value}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(DESIRED, LIVE, st.integers(0, 40))
 def test_any_prefix_of_an_apply_converges_on_the_next_run(
     desired: Mapping[str, int], live: Mapping[str, tuple[int, str]], stop_at: int

@@ -172,9 +172,7 @@ HEADERS = st.lists(
 )
 
 
-@settings(
-    max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=EXAMPLES, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(["POST", "GET", "HEAD", "PUT", "DELETE", "PATCH"]),
     template=TEMPLATES,
@@ -203,7 +201,7 @@ def test_no_request_ends_in_a_bug_or_in_anothers_record(
     assert found is not None and found.host.observed.last_success_ns == 0
 
 
-@settings(max_examples=EXAMPLES // 5, deadline=None, database=None)
+@settings(max_examples=EXAMPLES // 5, database=None)
 @given(st.text(max_size=300), st.integers(0, 60))
 def test_no_id_survives_in_what_is_kept_of_a_report(text: str, place: int) -> None:
     identity = sessions.draw(bytes(range(80)))["ReportID"]

@@ -62,9 +62,7 @@ def test_the_service_gives_the_document_of_its_code(service: Service) -> None:
 
 
 @SCHEMA.parametrize()
-@settings(
-    max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
-)
+@settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
 def test_an_answer_to_any_request_is_one_that_is_documented(case: schemathesis.Case[Any], service: Service) -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     headers: dict[str, Any] = {"Authorization": f"Bearer {ADMIN_TOKEN}"} if case.path.startswith("/admin") else {}

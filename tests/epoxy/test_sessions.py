@@ -266,7 +266,7 @@ def test_the_21st_boot_within_10_minutes_is_refused_until_the_first_is_older() -
 ACTS = st.sampled_from(["stage1", "stage2", "stage3", "error", "success", "extend", "wait"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(ACTS, max_size=30))
 def test_whatever_is_asked_in_whatever_order_no_boot_ever_goes_back(acts: list[str]) -> None:
     now_ns, here = BEGAN_NS, state()

@@ -42,7 +42,6 @@ def test_the_configuration_is_valid_before_it_is_edited(root: Path, capsys: pyte
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(edits.edits, st.sampled_from(FORMS))
@@ -108,7 +107,7 @@ def _examples() -> list[list[edits.Edit]]:
     """A handful of draws, the same in every run."""
     found: list[list[edits.Edit]] = []
 
-    @settings(max_examples=8, database=None, derandomize=True, deadline=None)
+    @settings(max_examples=8, database=None, derandomize=True)
     @given(edits.edits)
     def collect(drawn: list[edits.Edit]) -> None:
         found.append(drawn)

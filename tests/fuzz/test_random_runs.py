@@ -145,7 +145,7 @@ def host(number: int, value: int, deps: frozenset[Id]) -> Resource:
     return epoxy.resource(number, deps=deps, ImagesVersion=f"v{value}.0.0")
 
 
-@settings(max_examples=10_000 if NIGHTLY else 200, deadline=None)
+@settings(max_examples=10_000 if NIGHTLY else 200)
 @each_sequence
 def test_any_sequence_of_runs_converges(first: Desired, drawn: list[Step]) -> None:
     converges(memory.MemoryHarness(), thing, first, drawn)
@@ -160,7 +160,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[epoxy_service
 
 @settings(
     max_examples=500 if NIGHTLY else 12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @each_sequence

@@ -47,7 +47,7 @@ def test_a_journal_that_ends_at_any_byte_is_whole_or_none(tmp_path: Path) -> Non
             assert found == _entry(tmp_path, stored=length == len(data))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_journal_with_a_broken_byte_is_never_believed(data: st.DataObject) -> None:
     path = Path("x.journal")
@@ -57,7 +57,6 @@ def test_a_journal_with_a_broken_byte_is_never_believed(data: st.DataObject) -> 
     assert journal.decode(path, sealed[:place] + bytes([byte]) + sealed[place + 1 :]) is None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
     assert journal.decode(Path("x.journal"), data) is None

@@ -86,7 +86,7 @@ JSON = st.dictionaries(
 ).filter(lambda value: not any("\ud800" <= char <= "\udfff" for char in repr(value)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(objects=st.lists(JSON, max_size=6), newline=st.booleans(), ascii_only=st.booleans())
 def test_every_object_comes_back_from_its_line_in_order(
     objects: list[Any], newline: bool, ascii_only: bool, tmp_path_factory: pytest.TempPathFactory
@@ -106,7 +106,7 @@ def test_every_object_comes_back_from_its_line_in_order(
     assert [json.loads(line)["Archiver"]["Filename"] for line in lines] == names
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=30) | st.text(max_size=30).map(str.encode) | st.sampled_from([b"{}", b"[]", b"1", b"{}\n{}"]))
 def test_what_passes_is_one_line_that_python_reads_as_an_object(data: bytes) -> None:
     if jsonl.content_error(data) == "":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from node.pusher import names, sampling
@@ -42,7 +42,6 @@ def test_an_object_is_named_by_folder_time_and_machine(folder: str, us: int, nam
     assert names.tar("exp", "summary", folder, us, NODE) == name.format(NODE)
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=255).filter(lambda part: not {0, 47} & set(part)), max_size=3))
 def test_every_folder_gives_a_name_that_the_store_takes(parts: list[bytes]) -> None:
     folder = b"/".join(parts).decode(errors="surrogateescape")
@@ -132,7 +131,6 @@ def test_stamps_grow_also_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyP
     assert [stamps.next() for _ in range(4)] == [5000, 5001, 5002, 9000]
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=40), st.floats(0, 1))
 def test_a_file_is_chosen_by_its_name_alone_and_by_every_larger_ratio(name: str, ratio: float) -> None:
     assert sampling.chosen(name, 1.0)

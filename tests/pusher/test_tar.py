@@ -89,7 +89,7 @@ NAMES = st.lists(
 ).map(b"/".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     members=st.lists(st.tuples(NAMES, st.binary(max_size=2000), st.integers(0, 2**33)), max_size=12),
     threshold=st.integers(1, 5000),

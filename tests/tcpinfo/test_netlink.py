@@ -68,7 +68,7 @@ MESSAGES = st.builds(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(MESSAGES | st.binary(max_size=60), max_size=6), st.randoms(use_true_random=False))
 def test_any_bytes_end_in_a_verdict(parts: list[bytes], chance: random.Random) -> None:
     data = bytearray(b"".join(parts))
@@ -90,7 +90,7 @@ def test_any_bytes_end_in_a_verdict(parts: list[bytes], chance: random.Random) -
     netlink.destroyed(whole)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(MESSAGES, min_size=1, max_size=8, unique_by=addresses.cookie))
 def test_each_socket_is_reported_once_and_as_it_was_sent(found: list[bytes]) -> None:
     known = changes.Changes()
