@@ -19,7 +19,7 @@ from tests import waiting
 
 ADMIN_TOKEN = "admin-token-of-this-test-only"
 READ_TOKEN = "reader-token-of-this-test-only"
-START_LIMIT_S = 60.0
+START_LIMIT_S = 120.0
 ROOT = Path(__file__).parents[1]
 
 

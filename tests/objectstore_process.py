@@ -14,7 +14,7 @@ from services.local import ports
 from tests import waiting
 
 CHECKOUT = Path(__file__).parents[1]
-START_S = 90.0
+START_S = 120.0
 STARTS = 3
 """Another process may take the free port before ours does; then it is tried with another one."""
 

@@ -202,7 +202,7 @@ def test_an_answer_that_trickles_is_left_when_its_time_is_over(
     booting.on("POST", STAGE, Reply(200, b'{"v1": {}}' + b" " * 2000, pause_s=0.05))
     start = time.monotonic()
     assert machine.boot() == client.FAILED
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50  # the whole would take 100
 
 
 def test_an_action_may_be_a_file_and_then_nothing_is_asked(booting: Site, machine: Machine) -> None:

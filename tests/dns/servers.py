@@ -24,7 +24,7 @@ from tests.faultproxy import closed_port
 
 PARENT = "measurement-lab.test"
 ZONE = f"mlab-sandbox.{PARENT}"
-START_S = 30.0
+START_S = 120.0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tests import waiting
 from tests.watch import writer
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 30
+LIMIT_S = 120
 DAY = "2026/11/25"
 
 

@@ -150,4 +150,4 @@ def test_a_hundred_times_a_file_is_never_read_quadratically(tmp_path: Path) -> N
         target.write_text(text)
         began = time.monotonic()
         assert loading.load(root).problems
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60

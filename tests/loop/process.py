@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests import waiting
 from tests.e2e.checkout import MLAB, Checkout
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 TARGETS = ("--target", "epoxy", "--target", "buckets")
 
 

@@ -19,7 +19,7 @@ from tests.faultproxy import closed_port
 SCOPE = "sandbox/monitoring"
 PROMETHEUS = "global: {scrape_interval: 1m}\n"
 ALERTMANAGER = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
-START_S = 60.0
+START_S = 120.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -48,9 +47,7 @@ def test_a_whole_environment_is_applied_loaded_and_scraped_through_the_standin(
     result = suite.apply(provider, desired)
     assert {o.result for o in result.outcomes} == {Result.APPLIED}, {o.error for o in result.outcomes}
 
-    started = time.monotonic()
     assert suite.summary(suite.plan(provider, desired)) == []
-    assert time.monotonic() - started < 5
     provider.close()
     assert pair.groups() == set(fleet.alerts)
 

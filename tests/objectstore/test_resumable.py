@@ -95,7 +95,7 @@ def test_an_interrupted_chunk_is_kept_up_to_a_quantum(wire: Wire, bucket: storag
     waiting.until(
         lambda: ask(wire, place, total) == (308, expected),
         f"{expected} bytes are kept",
-        limit_s=10,
+        limit_s=60,
         told=lambda: ask(wire, place, total),
     )
     rest = DATA[expected:]

@@ -25,7 +25,7 @@ def compiling(mark: str) -> bool:
 
 
 def gone(mark: str) -> None:
-    waiting.until(lambda: not machine.marked(mark), "every process has ended", limit_s=20)
+    waiting.until(lambda: not machine.marked(mark), "every process has ended", limit_s=60)
 
 
 @pytest.mark.xdist_group("platform-interrupted")

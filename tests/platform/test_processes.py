@@ -137,7 +137,7 @@ def test_a_parent_that_dies_at_the_record_leaves_no_process(tmp_path: Path, reco
     command = [sys.executable, "-c", KILLED, moment, str(tmp_path)]
     done = subprocess.run(command, cwd=CHECKOUT, env={**os.environ, machine.MARK: mark}, check=False)
     assert done.returncode == -signal.SIGKILL
-    waiting.until(lambda: not machine.marked(mark), "the waiting child ends", limit_s=20)
+    waiting.until(lambda: not machine.marked(mark), "the waiting child ends", limit_s=60)
     assert not (tmp_path / "ran").exists()
     assert len(processes.recorded(records)) == (1 if moment == "after" else 0)
 

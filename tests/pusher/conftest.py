@@ -21,7 +21,7 @@ from tests import objectstore_process, waiting
 from tests.objectstore.wire import Wire
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 60
+LIMIT_S = 120
 DAY = "2026/11/22"
 _numbers = itertools.count()
 

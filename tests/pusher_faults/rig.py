@@ -21,7 +21,7 @@ from tests.pusher_faults.custody import Custody
 from tests.pusher_faults.writers import RATIO, Writer
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 60
+LIMIT_S = 120
 EXPERIMENT = "ndt"
 _FLAGS = (
     f"-experiment={EXPERIMENT}",

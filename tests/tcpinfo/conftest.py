@@ -21,7 +21,7 @@ from tests.tcpinfo import traffic
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "ndt-abc12_1795366319"
-LIMIT_S = 30
+LIMIT_S = 120
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pathlib import Path
 from node.watch import closed
 from node.watch.tree import Kind, Tree
 
-LIMIT_S = 30
+LIMIT_S = 120
 _COMPLETE = (Kind.CLOSED, Kind.MOVED_IN, Kind.FOUND, Kind.LISTED)
 
 
