@@ -58,7 +58,8 @@ function(params)
                   '--listen=0.0.0.0:%d' % PORT,
                   '--hook-secret=file:/run/secrets/mlab/hook',
                 ] + ['--target=' + target for target in loop.targets],
-                env: { HOME: '/state', XDG_CACHE_HOME: '/state/cache' },
+                // Nothing else can be written to.
+                env: { HOME: '/state', TMPDIR: '/state', XDG_CACHE_HOME: '/state/cache' },
                 metricsPort: PORT,
                 resources: { cpu: { request: '100m' }, memory: { request: '256Mi', limit: '3Gi' } },
                 mounts: [

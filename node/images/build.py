@@ -77,7 +77,10 @@ TARGETS: Mapping[str, Target] = {
     "stage3": Target(stage3.WANTED, _stage3, (KUBELET,), sources=("node/boot", "node/cni", "node/images")),
     "boot-media": Target(media.WANTED, _media),
     "oci": Target(
-        programs.WANTED, _oci, sources=("node", "services/epoxy", wheels.LOCK, "pyproject.toml"), stamp=programs.stamp
+        programs.WANTED,
+        _oci,
+        sources=("node", "services", "reconcilers", "schemas", "jsonnet", wheels.LOCK, "pyproject.toml"),
+        stamp=programs.stamp,
     ),
 }
 

@@ -2,19 +2,19 @@
 
 `pause` holds a pod's namespaces; `canary` runs on every node and shows that a pod can. Both end on SIGTERM: a first
 process ignores what it does not handle, and the node's power-off would wait for it. `node` holds the programs of a node
-under the names that an installation gives them, `services` those of the boot service: each with Python, the locked
-packages that they need, and nothing else.
+under the names that an installation gives them, `services` those of the boot service, `reconciler` the command line
+that is the loop in a cluster: each with Python, the locked packages that they need, and nothing else.
 """
 
 from __future__ import annotations
 
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.images import containers, elf, python_files, wheels
+from node.images import containers, elf, git, python_files, wheels
 from node.images import tree as trees
 from node.images.containers import Image
 from node.images.packages import Wanted
@@ -24,7 +24,11 @@ VERSION = "v1"
 NODE = "measurementlab/node:v2.0.0"
 """What manifests name; a release that changes what is in it gets another version (`config/images/sidecars.yaml`)."""
 WANTED = (
-    Wanted("bookworm", closed=(*python_files.PACKAGES, "libstdc++6", "ca-certificates"), alone=("busybox-static",)),
+    Wanted(
+        "bookworm",
+        closed=(*python_files.PACKAGES, "libstdc++6", "ca-certificates", *git.LIBRARIES),
+        alone=("busybox-static", *git.PACKAGES),
+    ),
 )
 SMALL = (Wanted("bookworm", alone=("busybox-static",)),)
 """What `small` needs alone."""
@@ -64,8 +68,13 @@ def small(files: Mapping[str, Path], *, time_s: int) -> dict[str, bytes]:
 def build(files: Mapping[str, Path], source: Path, *, time_s: int) -> dict[str, bytes]:
     """All images as archives by file name. Raises `ImageError`."""
     made = small(files, time_s=time_s)
-    for program in (node(source), SERVICES):
-        made[program.name] = containers.archive(_image(program, files, source), time_s=time_s)
+    packages = Tree()
+    trees.merge_usr(packages)
+    for path in files.values():
+        trees.unpack(path, packages)
+    compiled: dict[tuple[str, bytes], bytes] = {}
+    for program in all_programs(source):
+        made[program.name] = containers.archive(_image(program, packages, compiled, source), time_s=time_s)
     return {f"{name}.oci.tar": data for name, data in made.items()}
 
 
@@ -73,7 +82,9 @@ def build(files: Mapping[str, Path], source: Path, *, time_s: int) -> dict[str, 
 class Programs:
     """An image of Python programs: `places` are `module:function` by name, the first of them is what it runs.
 
-    `sources` are folders and files of ours that go in, `packages` those of others that they import.
+    `sources` are folders and files with modules of ours that go in, but for those below `without`, `data` folders whose
+    files lie beside them as they are, `packages` those of others that they import. `more` puts files of Debian's
+    packages, the first tree, into the second.
     """
 
     name: str
@@ -81,16 +92,27 @@ class Programs:
     places: Mapping[str, str]
     sources: tuple[str, ...]
     packages: tuple[str, ...]
+    data: tuple[str, ...] = ()
+    without: str = ""
+    more: Callable[[Tree, Tree], None] = python_files.certificates
 
     @property
     def paths(self) -> tuple[str, ...]:
         """All of the checkout that decides what is in it."""
-        return (*self.sources, wheels.LOCK)
+        return (*self.sources, *self.data, wheels.LOCK)
+
+    def files(self, source: Path) -> Iterator[Path]:
+        """All of the checkout that goes in."""
+        for place in (source / name for name in self.sources):
+            found = place.rglob("*.py") if place.is_dir() else (place,)
+            yield from sorted(path for path in found if not self.without or source / self.without not in path.parents)
+        for name in self.data:
+            yield from sorted(path for path in (source / name).rglob("*") if path.is_file())
 
 
 def node(source: Path) -> Programs:
     """The programs of a node, by the names that an installation of the checkout gives them."""
-    return Programs("node", NODE, installed(source), ("node",), wheels.WANTED)
+    return Programs("node", NODE, installed(source), ("node",), wheels.WANTED, without="node/images")
 
 
 SERVICES = Programs(
@@ -111,6 +133,31 @@ SERVICES = Programs(
 """The boot server, its extension server and approver, and its administrator's verbs."""
 
 
+RECONCILER = Programs(
+    "reconciler",
+    "measurementlab/reconciler:v2.0.0",
+    {"mlab": "reconcilers.cli.main:entry"},
+    # Verbs that make images and audit nodes, or run programs of this machine, import what does the work.
+    (
+        *("reconcilers", "services/__init__.py", "services/local", "node/__init__.py", "node/audit", "node/boot"),
+        *("node/images", "node/pusher", "node/watch"),
+    ),
+    (
+        *("airportsdata", "cryptography", "detect-secrets", "dnspython", "gitpython", "google-cloud-dns"),
+        *("google-cloud-storage", "google-crc32c", "jsonschema-rs", "kubernetes", "msgspec", "prometheus-client"),
+        *("promql-parser", "pyyaml", "requests", "rjsonnet", "shtab", "starlette", "tqdm", "uvicorn"),
+    ),
+    data=("schemas", "jsonnet"),
+    more=git.put,
+)
+"""The command line, with the schemas and templates for a configuration that has none of its own."""
+
+
+def all_programs(source: Path) -> tuple[Programs, ...]:
+    """What is built besides the small images."""
+    return (node(source), SERVICES, RECONCILER)
+
+
 def installed(source: Path) -> dict[str, str]:
     """The programs of a node, `module:function` by name, as an installation of the checkout would have them."""
     scripts = tomllib.loads((source / "pyproject.toml").read_text())["project"]["scripts"]
@@ -126,18 +173,15 @@ def commit(program: Programs, source: Path) -> str:
 
 def stamp(source: Path) -> str:
     """What all images together tell of the sources' history."""
-    return " ".join(commit(program, source) for program in (node(source), SERVICES))
+    return " ".join(commit(program, source) for program in all_programs(source))
 
 
-def _image(program: Programs, files: Mapping[str, Path], source: Path) -> Image:
-    packages = Tree()
-    trees.merge_usr(packages)
-    for path in files.values():
-        trees.unpack(path, packages)
+def _image(program: Programs, debian: Tree, compiled: dict[tuple[str, bytes], bytes], source: Path) -> Image:
+    packages = Tree(dict(debian.entries))
     theirs = {**_standard(packages), **dict(_wheels(wheels.folder(source, program.packages)))}
-    ours = {str(path.relative_to(source)): path.read_bytes() for path in _sources(program, source)}
+    ours = {str(path.relative_to(source)): path.read_bytes() for path in program.files(source)}
     modules = [place.partition(":")[0] for place in program.places.values()]
-    made = python_files.compiled(packages, {**theirs, **ours}, modules)
+    made = python_files.compiled(packages, {**theirs, **ours}, modules, compiled)
 
     system, own = Tree(), Tree()
     trees.merge_usr(system)
@@ -148,12 +192,12 @@ def _image(program: Programs, files: Mapping[str, Path], source: Path) -> Image:
     extensions = [path for path in packages if path.startswith(f"{library}/") and ".so" in path]
     bundled = sorted({path.rpartition("/")[0] for path in extensions if ".libs/" in path})
     elf.copy(packages, system, (python_files.INTERPRETER, *extensions), beside=bundled)
-    python_files.certificates(packages, system)
+    program.more(packages, system)
     for name, data in theirs.items():
         if not name.endswith(".py") and ".so" not in name:
             system.file(f"{library}/{name}", data)
-    for name, data in made.items():
-        (own if name.removesuffix("c") in ours else system).file(f"{library}/{name}", data)
+    for name, data in {**made, **{name: data for name, data in ours.items() if not name.endswith(".py")}}.items():
+        (own if name in ours or name.removesuffix("c") in ours else system).file(f"{library}/{name}", data)
     for name, place in program.places.items():
         module, _, function = place.partition(":")
         own.file(f"usr/bin/{name}", _LAUNCHER.format(module=module, function=function), 0o755)
@@ -178,17 +222,8 @@ def _wheels(folder: Path) -> Iterator[tuple[str, bytes]]:
         name = str(path.relative_to(folder))
         described = ".dist-info/" in name and not name.endswith("/METADATA")
         other = name.startswith("bin/") or "/tests/" in name or name.endswith((".pyi", ".proto", ".pyc", ".typed"))
-        # The compressor's second backend, for interpreters that cannot load the first.
-        spare = name.startswith(("zstandard/_cffi.", "zstandard/backend_cffi."))
+        # The compressor's second backend, for interpreters that cannot load the first; a second client of the cluster,
+        # which nobody asks for and which is larger than all the rest.
+        spare = name.startswith(("zstandard/_cffi.", "zstandard/backend_cffi.", "kubernetes/aio/"))
         if path.is_file() and not (described or other or spare):
             yield name, path.read_bytes()
-
-
-def _sources(program: Programs, source: Path) -> list[Path]:
-    """All modules of ours in an image, except the builder's."""
-    found = (path for name in program.sources for path in _modules(source / name))
-    return [path for path in found if (source / "node" / "images") not in path.parents]
-
-
-def _modules(place: Path) -> list[Path]:
-    return sorted(place.rglob("*.py")) if place.is_dir() else [place]

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 from node.images.errors import ImageError
@@ -80,10 +80,13 @@ def collect(packages: Tree, modules: Sequence[str], source: Path) -> tuple[Mappi
         return made, tuple(str(Path(path).relative_to(root)) for path in sorted(said["extensions"]))
 
 
-def compiled(packages: Tree, files: Mapping[str, bytes], programs: Sequence[str]) -> Mapping[str, bytes]:
+def compiled(
+    packages: Tree, files: Mapping[str, bytes], programs: Sequence[str], known: MutableMapping[tuple[str, bytes], bytes]
+) -> Mapping[str, bytes]:
     """Compiled files by their path below `LIBRARY`, from sources and whatever lies beside them by the same paths.
 
-    The image's interpreter compiles them all, and imports each of `programs`. Raises `ImageError`.
+    The image's interpreter compiles those that are not `known` by path and source, and they are from then on; it
+    imports each of `programs`. Raises `ImageError`.
     """
     with tempfile.TemporaryDirectory(prefix="mlab-python-") as scratch:
         root, source, out = (Path(scratch) / name for name in ("root", "source", "out"))
@@ -93,16 +96,16 @@ def compiled(packages: Tree, files: Mapping[str, bytes], programs: Sequence[str]
             place = source / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
-        wanted = {name: f"{name}c" for name in sorted(files) if name.endswith(".py")}
+        modules = [name for name in sorted(files) if name.endswith(".py")]
+        wanted = {name: out / str(n) for n, name in enumerate(modules) if (name, files[name]) not in known}
         asked = {
-            "wanted": [
-                [str(source / name), f"/{LIBRARY}/{name}", str(out / str(number))] for number, name in enumerate(wanted)
-            ],
+            "wanted": [[str(source / name), f"/{LIBRARY}/{name}", str(made)] for name, made in wanted.items()],
             "modules": list(programs),
             "source": str(source),
         }
         _interpret(root, _COMPILE, asked)
-        return {made: (out / str(number)).read_bytes() for number, made in enumerate(wanted.values())}
+        known.update({(name, files[name]): made.read_bytes() for name, made in wanted.items()})
+        return {f"{name}c": known[name, files[name]] for name in modules}
 
 
 def certificates(packages: Tree, tree: Tree) -> None:

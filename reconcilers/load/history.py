@@ -6,8 +6,6 @@ read `unknown`. Importing git costs more than validating the fleet does, so only
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import git
 
 from reconcilers.core.errors import MlabError
-from reconcilers.load.worktree import first_lines
+from reconcilers.load import worktree
 
 _TREES = ("config", "jsonnet")
 
@@ -116,14 +114,7 @@ class Repository:
 
     def export(self, sha: str, into: Path) -> Path:
         """Write the configuration of a commit into a folder and return the root in it."""
-        tree = self._git.commit(sha).tree
-        present = [f"{self.prefix}{name}" for name in _TREES if _holds(tree, f"{self.prefix}{name}")]
-        archive = io.BytesIO()
-        self._git.archive(archive, treeish=sha, path=present)
-        archive.seek(0)
-        with tarfile.open(fileobj=archive) as files:
-            files.extractall(into, filter="data")
-        return into / self.prefix
+        return worktree.export(self._root, sha, into, _TREES)
 
     def changed(self, base: str, head: str | None = None) -> Mapping[str, int]:
         """Changed files of the configuration, relative to the root, each with its first changed line (0: removed)."""
@@ -131,7 +122,7 @@ class Repository:
         text = self._git.git.diff(
             "--unified=0", "--no-renames", "--no-color", base, *([head] if head else []), "--", *paths
         )
-        return {file.removeprefix(self.prefix): line for file, line in first_lines(text).items()}
+        return {file.removeprefix(self.prefix): line for file, line in worktree.first_lines(text).items()}
 
     def removed_in(self, file: str) -> str:
         """The short name of the commit that removed the file, or empty if it is there or was never."""

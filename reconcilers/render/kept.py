@@ -50,7 +50,9 @@ def program() -> str:
     digest = hashlib.sha256(FORM.encode())
     package = Path(reconcilers.__file__).parent
     beside = [path for name in ("schemas", "jsonnet") for path in (package.parent / name).rglob("*.*")]
-    for path in sorted((*package.rglob("*.py"), *beside)):
+    # In a container image the compiled files are all there is.
+    modules = [path for path in package.rglob("*.py*") if "__pycache__" not in path.parts]
+    for path in sorted((*modules, *beside)):
         digest.update(f"{path.relative_to(package.parent)}\0".encode() + path.read_bytes())
     digest.update("\n".join(f"{name} {version(name)}" for name in _ENGINES).encode())
     return digest.hexdigest()

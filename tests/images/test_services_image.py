@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import uuid
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +11,13 @@ import pytest
 import requests
 
 from node.images import programs
-from services.local import namespace
-from tests import waiting
-from tests.boot import server
 from tests.epoxy_service import record
-from tests.node_together import runtime
-from tests.node_together.runtime import Container, Runtime
+from tests.images.conftest import container, running
+from tests.node_together.runtime import Runtime
 
 pytestmark = [pytest.mark.xdist_group("containers"), pytest.mark.timeout(1800)]
 
 IMAGE = f"docker.io/{programs.SERVICES.reference}"
-NOBODY = 65534
 LIMIT_S = 300.0
 PORT = 8081
 TOKEN = "admin-token-of-this-test-only"
@@ -31,45 +26,17 @@ HOST = "mlab1-lga1t.mlab-sandbox.measurement-lab.test"
 
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """A runtime that has the image; this thread is in the network of its containers meanwhile."""
-    folder = tmp_path_factory.mktemp("services")
-    archive = folder / "services.oci.tar"
-    archive.write_bytes(server.built("oci")[archive.name])
-    runtime.programs(folder / "runtime")
-    name = f"mlab-services-{uuid.uuid4().hex[:8]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        with namespace.entered(name), runtime.running(folder / "runtime", name) as made:
-            made.load(archive)
-            yield made
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=True)
-
-
-def container(*command: str, mounts: dict[str, tuple[Path, bool]] | None = None) -> Container:
-    """As a cluster would run it: nobody, with no rights, on a root that it cannot write to."""
-    return Container(
-        name=f"{command[0]}-{uuid.uuid4().hex[:8]}",
-        image=IMAGE,
-        command=command,
-        environment={},
-        user=(NOBODY, NOBODY),
-        groups=(),
-        capabilities=(),
-        read_only=True,
-        escalates=False,
-        memory_bytes=512 << 20,
-        mounts=mounts or {},
-    )
+    """A runtime that has the image."""
+    with running(tmp_path_factory.mktemp("services"), "services.oci.tar") as made:
+        yield made
 
 
 def test_the_image_starts_the_boot_server_and_has_every_program(containers: Runtime, tmp_path: Path) -> None:
     assert containers.config(IMAGE)["Entrypoint"] == ["/usr/bin/epoxy"]
     for command in (("epoxy-tokens", "serve"), ("epoxy-tokens", "approve"), ("epoxy-command",)):
         log = tmp_path / "-".join(command)
-        running = containers.start(container(*command, "--help"), log)
-        assert running.wait(LIMIT_S) == 0, log.with_suffix(".err").read_text()
+        process = containers.start(container(IMAGE, *command, "--help"), log)
+        assert process.wait(LIMIT_S) == 0, log.with_suffix(".err").read_text()
         assert log.read_text().startswith("usage: "), log.read_text()
 
 
@@ -80,13 +47,15 @@ def test_the_boot_server_serves_out_of_its_image_and_ends_when_told(containers: 
     secrets.mkdir()
     (secrets / "token").write_text(f"{TOKEN}\n")
     one = container(
-        *("epoxy", f"--listen=127.0.0.1:{PORT}", "--store=sqlite:///data/hosts.db"),
+        *(IMAGE, "epoxy", f"--listen=127.0.0.1:{PORT}", "--store=sqlite:///data/hosts.db"),
         "--admin-token-file=/secrets/token",
         mounts={"/data": (data, True), "/secrets": (secrets, False)},
     )
-    running = containers.start(one, log)
-    said = log.with_suffix(".err").read_text
-    waiting.until(lambda: '"listening"' in said(), "it listens", limit_s=LIMIT_S, process=running, told=said)
+    process = containers.start(one, log)
+    deadline = time.monotonic() + LIMIT_S
+    while '"listening"' not in (said := log.with_suffix(".err").read_text()):
+        assert process.poll() is None and time.monotonic() < deadline, said
+        time.sleep(0.05)
     url = f"http://127.0.0.1:{PORT}"
     with requests.Session() as session:
         session.trust_env = False
@@ -98,6 +67,6 @@ def test_the_boot_server_serves_out_of_its_image_and_ends_when_told(containers: 
         assert stage1.status_code == 200 and stage1.text.startswith("#!ipxe\n"), stage1.text
         script = session.get(f"{url}/v1/media/{HOST}/autoexec.ipxe", timeout=60)
         assert script.status_code == 200 and "##params" in script.text
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(LIMIT_S) == 0, log.with_suffix(".err").read_text()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT_S) == 0, log.with_suffix(".err").read_text()
     assert '"stopped"' in log.with_suffix(".err").read_text()

@@ -31,11 +31,12 @@ class Running:
     variables: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     address: str = ""
+    limit_s: float = LIMIT_S
+    log: Path = field(init=False)
+    """Its stderr."""
 
-    @property
-    def log(self) -> Path:
-        """Its stderr."""
-        return self.state / "loop.log"
+    def __post_init__(self) -> None:
+        self.log = self.state / "loop.log"
 
     def start(self) -> Running:
         """Start it and wait until it answers."""
@@ -70,7 +71,7 @@ class Running:
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait for a condition; a loop that ended meanwhile fails the test with its log."""
         what = "what the test counts on"
-        waiting.until(holds, what, limit_s=LIMIT_S, step_s=0.05, process=self.process, told=self.log.read_text)
+        waiting.until(holds, what, limit_s=self.limit_s, step_s=0.05, process=self.process, told=self.log.read_text)
 
     def get(self, path: str) -> requests.Response:
         """One answer."""
@@ -107,6 +108,6 @@ class Running:
         if self.process.poll() is None:
             self.process.send_signal(number)
             self.process.send_signal(signal.SIGCONT)
-        code = self.process.wait(LIMIT_S)
+        code = self.process.wait(self.limit_s)
         self.process = None
         return code

@@ -36,27 +36,13 @@ class Placed:
         for entry in manifest.get("env", ()):
             source = entry.get("valueFrom", {}).get("fieldRef")
             variables[entry["name"]] = entry["value"] if source is None else self.fields[source["fieldPath"]]
-        context = {**self.pod.spec["securityContext"], **manifest["securityContext"]}
-        limit = manifest.get("resources", {}).get("limits", {}).get("memory")
-        words = [*manifest.get("command", ()), *manifest.get("args", ())]
-        return Container(
-            manifest["name"],
-            reference(manifest["image"]),
-            tuple(_VARIABLE.sub(lambda found: variables[found[1]], word) for word in words),
-            variables,
-            (context["runAsUser"], context["runAsGroup"]),
-            (context["fsGroup"],),
-            tuple(context["capabilities"].get("add", ())),
-            context.get("readOnlyRootFilesystem", False),
-            context.get("allowPrivilegeEscalation", True),
-            None if limit is None else quantity_bytes(limit),
-            {
-                target: (self.volume(source, name), writable)
-                for (target, (source, writable)), name in zip(
-                    self.pod.mounts(manifest).items(), [m["name"] for m in manifest["volumeMounts"]], strict=True
-                )
-            },
-        )
+        mounts = {
+            target: (self.volume(source, name), writable)
+            for (target, (source, writable)), name in zip(
+                self.pod.mounts(manifest).items(), [m["name"] for m in manifest["volumeMounts"]], strict=True
+            )
+        }
+        return container(self.pod.spec, manifest, variables, mounts)
 
     def volume(self, source: Mapping[str, Any], name: str) -> Path:
         """The folder behind a volume; at first it is root's, and the pod's own are its group's, too."""
@@ -74,6 +60,31 @@ class Placed:
             os.chown(made, 0, self.pod.spec["securityContext"]["fsGroup"])
             made.chmod(0o2777 if "emptyDir" in source else 0o755)
         return made
+
+
+def container(
+    spec: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    variables: Mapping[str, str],
+    mounts: Mapping[str, tuple[Path, bool]],
+) -> Container:
+    """A container of a pod's `spec`. One that names no command has its arguments alone."""
+    context = {**spec["securityContext"], **manifest["securityContext"]}
+    limit = manifest.get("resources", {}).get("limits", {}).get("memory")
+    words = [*manifest.get("command", ()), *manifest.get("args", ())]
+    return Container(
+        manifest["name"],
+        reference(manifest["image"]),
+        tuple(_VARIABLE.sub(lambda found: variables[found[1]], word) for word in words),
+        variables,
+        (context["runAsUser"], context["runAsGroup"]),
+        (context["fsGroup"],),
+        tuple(context["capabilities"].get("add", ())),
+        context.get("readOnlyRootFilesystem", False),
+        context.get("allowPrivilegeEscalation", True),
+        None if limit is None else quantity_bytes(limit),
+        mounts,
+    )
 
 
 def reference(image: str) -> str:
