@@ -66,6 +66,18 @@ def two_unseen(root: Path) -> None:
     slower_uplink(root)
 
 
+def _refused(folder: Path) -> None:
+    """A commit of a bad site, with the hook of `mlab hooks install`."""
+    root = folder / "hooked"
+    subprocess.run(["git", "clone", "-q", str(SOURCE), str(root)], check=True)
+    subprocess.run([MLAB, "hooks", "install", "--root", str(root)], check=True, stdout=subprocess.DEVNULL)
+    path = root / "config/sites/lga05.yaml"
+    path.write_text(path.read_text().replace("type: physical", "type: phisical"))
+    subprocess.run(["git", "-C", str(root), "add", "-A"], check=True)
+    command = f"! git -C '{root}' -c user.name=bench -c user.email=bench@localhost commit -q -m bad"
+    report("a commit of a bad site is refused", ("sh", "-c", command), "< 1.0 s")
+
+
 def _imported(base: Path) -> None:
     """An inventory of the public platform's size, in its own form, and the files that an import makes of it."""
     inventory, into = siteinfo.write(base / "inventory", siteinfo.many()), base / "imported"
@@ -80,6 +92,7 @@ def rows(folder: Path) -> None:
     root = ("--root", str(SOURCE))
     once = report("validate, cold process", (MLAB, "validate", *root), "< 1.0 s")
     report("validate one file", (MLAB, "validate", *root, "config/sites/lga0t.yaml"), "< 0.3 s")
+    _refused(folder)
     _imported(folder)
     whole = report("validate, derive, render, no cache", (MLAB, "render", "--no-cache", *root), "< 2.5 s")
     report("validate, derive, render, cached", (MLAB, "render", *root), "< 1.0 s")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,7 +55,7 @@ def test_a_bad_site_is_refused_with_its_file_and_line(hooked: Checkout) -> None:
     assert hooked.git("log", "--oneline").count("\n") == 1
 
 
-def test_a_refusal_costs_less_than_a_second_on_the_whole_fleet(tmp_path: Path) -> None:
+def test_a_bad_site_of_the_whole_fleet_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "fleet"
     subprocess.run(["git", "clone", "-q", str(fleets.CHECKOUT), str(root)], check=True)
     checkout = Checkout(root, tmp_path / "state")
@@ -64,14 +63,8 @@ def test_a_refusal_costs_less_than_a_second_on_the_whole_fleet(tmp_path: Path) -
     path = sorted((root / "config/sites").glob("*.yaml"))[0]
     path.write_text(path.read_text().replace("type: physical", "type: phisical"))
     checkout.git("add", "-A")
-    costs = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        status, said = commit(checkout)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert status == 1 and f"config/sites/{path.name}:4:7: C04" in said, said
-        costs.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    assert min(costs) < 1.0, costs
+    status, said = commit(checkout)
+    assert status == 1 and f"config/sites/{path.name}:4:7: C04" in said, said
 
 
 def test_a_good_change_is_committed(hooked: Checkout) -> None:
@@ -248,17 +241,6 @@ def test_validate_changed_reads_nothing_where_nothing_changed(checkout: Checkout
     assert "nothing below config/ differs" in checkout.mlab("validate", "--changed").err
     (checkout.root / "config/sites/new01.yaml").write_text("kind: Site\n")
     assert checkout.mlab("validate", "--changed").status == 5
-
-
-def test_one_file_is_validated_in_less_than_three_tenths_of_a_second() -> None:
-    costs = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        path = fleets.CHECKOUT / "config/sites/lga05.yaml"
-        subprocess.run([MLAB, "validate", path], cwd=fleets.CHECKOUT, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        costs.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    assert min(costs) < 0.3, costs
 
 
 def test_validating_loads_no_client_no_engine_and_no_git() -> None:

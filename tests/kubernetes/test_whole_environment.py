@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,10 +32,6 @@ def test_all_of_sandbox_is_applied_and_planned_again_without_a_change(
     provider.close()
     assert not result.failed and not result.refused, (result.error, result.not_converged, result.outcomes[:3])
     again = kubernetes.Kubernetes(SCOPE, kubeconfig)
-    began = time.process_time()
     made = suite.plan(again, wanted)
-    took_s = time.process_time() - began
     again.close()
     assert suite.summary(made) == [] and made.unchanged == len(wanted)
-    # Of the processor: on a machine that others load as well, the clock on the wall says nothing.
-    assert took_s < 2, took_s
