@@ -29,6 +29,8 @@ def until(
     deadline = time.monotonic() + limit_s
     while not (seen := condition()):
         ended = process is not None and process.poll() is not None
+        if ended and (seen := condition()):  # by the last that it did
+            return seen
         if ended or time.monotonic() > deadline:
             why = (
                 f"ended with status {process.returncode}" if process is not None and ended else f"not in {limit_s:g} s"
