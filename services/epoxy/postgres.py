@@ -49,9 +49,7 @@ class PostgresStore:
         with self._transaction() as db:
             _serialise(db)
             live = _get(db, desired.name)
-            current = None if live is None else live.revision
-            if current != expected:
-                raise store.Moved(desired.name, expected, current)
+            store.check_put(live, desired.name, expected)
             if live is not None and live.desired == desired:
                 return live
             (revision,) = _one(db, "UPDATE revision SET last = last + 1 RETURNING last")
@@ -66,13 +64,7 @@ class PostgresStore:
     def delete(self, name: str, *, expected: int) -> None:
         with self._transaction() as db:
             _serialise(db)
-            live = _get(db, name)
-            if live is None:
-                raise store.Absent(name)
-            if live.revision != expected:
-                raise store.Moved(name, expected, live.revision)
-            if live.desired.protect:
-                raise store.Protected(name)
+            store.check_delete(_get(db, name), name, expected)
             db.execute("SELECT FROM observed WHERE name = %s FOR UPDATE", (name,))
             db.execute("DELETE FROM desired WHERE name = %s", (name,))
 

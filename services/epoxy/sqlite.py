@@ -73,9 +73,7 @@ class SqliteStore:
     def put(self, desired: records.Desired, *, expected: int | None) -> records.Host:
         with self._writing() as db:
             live = _get(db, desired.name)
-            current = None if live is None else live.revision
-            if current != expected:
-                raise store.Moved(desired.name, expected, current)
+            store.check_put(live, desired.name, expected)
             if live is not None and live.desired == desired:
                 return live
             (revision,) = db.execute("UPDATE revision SET last = last + 1 RETURNING last").fetchone()
@@ -89,13 +87,7 @@ class SqliteStore:
 
     def delete(self, name: str, *, expected: int) -> None:
         with self._writing() as db:
-            live = _get(db, name)
-            if live is None:
-                raise store.Absent(name)
-            if live.revision != expected:
-                raise store.Moved(name, expected, live.revision)
-            if live.desired.protect:
-                raise store.Protected(name)
+            store.check_delete(_get(db, name), name, expected)
             db.execute("DELETE FROM desired WHERE name = ?", (name,))
 
     def change(self, wanted: Sequence[store.Wanted]) -> Sequence[sessions.State | Exception]:

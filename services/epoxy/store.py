@@ -38,6 +38,22 @@ class Protected(Exception):
     """The record bears a protection and cannot be deleted."""
 
 
+def check_put(live: records.Host | None, name: str, expected: int | None) -> None:
+    """Whether a record may be written over what is there now. Raises `Moved`."""
+    current = None if live is None else live.revision
+    if current != expected:
+        raise Moved(name, expected, current)
+
+
+def check_delete(live: records.Host | None, name: str, expected: int) -> None:
+    """Whether what is there now may be deleted. Raises `Absent`, `Moved` or `Protected`."""
+    if live is None:
+        raise Absent(name)
+    check_put(live, name, expected)
+    if live.desired.protect:
+        raise Protected(name)
+
+
 class Store(Protocol):
     """Hosts, boots and locks. `revision` grows with every write of any host and is never given twice."""
 
