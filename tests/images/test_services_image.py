@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import requests
 
 from node.images import programs
+from tests import waiting
 from tests.epoxy_service import record
 from tests.images.conftest import container, running
 from tests.node_together.runtime import Runtime
@@ -52,10 +52,8 @@ def test_the_boot_server_serves_out_of_its_image_and_ends_when_told(containers: 
         mounts={"/data": (data, True), "/secrets": (secrets, False)},
     )
     process = containers.start(one, log)
-    deadline = time.monotonic() + LIMIT_S
-    while '"listening"' not in (said := log.with_suffix(".err").read_text()):
-        assert process.poll() is None and time.monotonic() < deadline, said
-        time.sleep(0.05)
+    said = log.with_suffix(".err").read_text
+    waiting.until(lambda: '"listening"' in said(), "it listens", limit_s=LIMIT_S, process=process, told=said)
     url = f"http://127.0.0.1:{PORT}"
     with requests.Session() as session:
         session.trust_env = False
