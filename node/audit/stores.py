@@ -18,8 +18,8 @@ import google.api_core.exceptions
 import google.auth.exceptions
 import google_crc32c
 import requests
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+
+from node import cloud_storage
 
 _CHUNK_BYTES = 4 << 20
 _TIMEOUT_S = 60.0
@@ -88,10 +88,7 @@ class Bucket:
     def __init__(self, name: str) -> None:
         self._name = name
         try:
-            if os.environ.get("STORAGE_EMULATOR_HOST"):
-                client = storage.Client("audit", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
-            else:
-                client = storage.Client()
+            client = cloud_storage.client("audit")
         except (google.auth.exceptions.GoogleAuthError, OSError) as error:
             raise StoreError(f"{SCHEME}{name}: {error}") from None
         self._bucket = client.bucket(name)

@@ -139,8 +139,8 @@ RECONCILER = Programs(
     {"mlab": "reconcilers.cli.main:entry"},
     # Verbs that make images and audit nodes, or run programs of this machine, import what does the work.
     (
-        *("reconcilers", "services/__init__.py", "services/local", "node/__init__.py", "node/audit", "node/boot"),
-        *("node/images", "node/pusher", "node/watch"),
+        *("reconcilers", "services/__init__.py", "services/local", "node/__init__.py", "node/cloud_storage.py"),
+        *("node/audit", "node/boot", "node/images", "node/pusher", "node/watch"),
     ),
     (
         *("airportsdata", "cryptography", "detect-secrets", "dnspython", "gitpython", "google-cloud-dns"),

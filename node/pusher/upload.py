@@ -11,7 +11,6 @@ would hold it for ever. A watch of its own shuts the connection of an attempt th
 from __future__ import annotations
 
 import base64
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,9 +21,8 @@ from typing import Any
 import google.api_core.exceptions
 import google.auth.exceptions
 import requests
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
+from node import cloud_storage
 from node.pusher import faults
 from node.pusher.deadline import Deadlines
 
@@ -51,10 +49,7 @@ class Bucket:
     """The target. For any number of threads."""
 
     def __init__(self, name: str, timeout_s: float, connections: int) -> None:
-        if os.environ.get("STORAGE_EMULATOR_HOST"):
-            self._client = storage.Client("pusher", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
-        else:
-            self._client = storage.Client()
+        self._client = cloud_storage.client("pusher")
         self._deadlines = Deadlines(timeout_s)
         self._deadlines.mount(self._client._http, connections)
         self._silence_s = min(SILENCE_S, timeout_s)

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
+from node import cloud_storage
 from node.images import containers, packages, programs
 from node.images import tree as trees
 from node.images.tree import Tree
@@ -237,7 +236,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     ):
         for name in archives:
             of.load(folder / name)
-        client = storage.Client("test", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
+        client = cloud_storage.client("test", url)
         (flag,) = (word for word in placed.container("pusher")["args"] if word.startswith("-bucket="))
         bucket = client.create_bucket(flag.partition("=")[2])
         seen = Life(Placed(placed, folder / "node", FIELDS, files), url, bucket.name)

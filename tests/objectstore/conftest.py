@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from node import cloud_storage
 from tests import objectstore_process
 from tests.objectstore.wire import Wire
 
@@ -25,14 +25,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def client(url: str) -> Iterator[storage.Client]:
     """The official client, as production code makes it but for the address."""
-    made = official(url)
+    made = cloud_storage.client("p", url)
     yield made
     made.close()
-
-
-def official(url: str) -> storage.Client:
-    """The official client for a server at this address."""
-    return storage.Client("p", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -100,6 +101,19 @@ def test_the_client_recovers_from_what_passes(bucket: storage.Bucket, wire: Wire
     fault(wire, bucket.name, status=403)
     with pytest.raises(exceptions.Forbidden):
         bucket.blob("a").download_as_bytes()
+
+
+def test_the_client_asks_for_nothing_that_it_is_not_told_to_ask_for(client: storage.Client, wire: Wire) -> None:
+    wire.make_bucket("unread")
+    bucket = client.bucket("unread")
+    before = set(threading.enumerate())
+    fault(wire, bucket.name, match={"method": "GET", "path": r"/b/unread(\?|$)"}, status=403, times=-1)
+    bucket.blob("a").upload_from_string(b"data")
+    assert [blob.name for blob in bucket.list_blobs()] == ["a"]
+    for late in set(threading.enumerate()) - before:
+        late.join()
+    (shown,) = done(wire.call("GET", "/_control/faults"))["faults"]
+    assert shown["hits"] == 0
 
 
 def test_the_client_goes_on_with_an_upload_whose_chunk_was_lost(bucket: storage.Bucket, wire: Wire) -> None:
