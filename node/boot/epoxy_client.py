@@ -104,11 +104,9 @@ def main(arguments: Sequence[str]) -> int:
     except Usage as error:
         print(f"epoxy_client: {error}", file=sys.stderr)
         return client.USAGE
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        return client.run(chosen)
-    except KeyboardInterrupt:
-        return 130
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminated)
+    return client.run(chosen)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def test_a_signal_ends_the_command_that_runs_and_removes_the_files(
         said = next(line for line in running.stderr if "  group " in line)
         running.send_signal(number)
         running.stderr.read()
-    assert running.wait(30) == 128 + number
+    assert running.wait(120) == 128 + number
     group = int(said.split()[-1])
     # The kernel ends the command's children a moment after the command.
     waiting.until(lambda: not _alive(group), "its group ends", limit_s=60, step_s=0.01, told=lambda: _alive(group))

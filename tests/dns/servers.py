@@ -56,7 +56,7 @@ class NameServer:
 
     def send(self, message: dns.update.UpdateMessage) -> None:
         """Carry out an update."""
-        answer = dns.query.tcp(message, "127.0.0.1", port=self.port, timeout=20)
+        answer = dns.query.tcp(message, "127.0.0.1", port=self.port, timeout=60)
         assert answer.rcode() == dns.rcode.NOERROR, answer
 
     def put(self, name: str, kind: str, *values: str, zone: str = ZONE, ttl_s: int = 300) -> None:

@@ -39,7 +39,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         type(self).asked.append((self.path, {key.lower(): value for key, value in self.headers.items()}, body))
         if self.path == "/slow":
-            type(self).release.wait(30)
+            type(self).release.wait(120)
         status = {"/moved": 302, "/gone": 404}.get(self.path, 200)
         content = b"x" * (2 << 20) if self.path == "/large" else b'{"token":"abcdef.0123456789abcdef"}'
         try:

@@ -39,7 +39,7 @@ class Killed:
                 return act()
             except requests.RequestException:
                 process = self.service.process
-                assert process is not None and process.wait(30) == -9, self.service.log.read_text()[-2000:]
+                assert process is not None and process.wait(120) == -9, self.service.log.read_text()[-2000:]
                 self.service.process = None
                 self.deaths.append(self.service.environment["FAULT_AT"])
                 self.start()

@@ -100,7 +100,7 @@ def test_a_request_under_way_is_finished_after_the_signal_to_stop(service: Servi
         assert answer.status == 201
         answer.read()
         answer.close()
-    assert service.process.wait(30) == 0
+    assert service.process.wait(120) == 0
     assert '"stopped"' in service.log.read_text().splitlines()[-1]
     service.start()
     assert service.call("GET", f"{HOSTS}/{host}").status_code == 200
@@ -267,7 +267,7 @@ def test_a_database_of_a_newer_service_is_left_alone(tmp_path: Path) -> None:
 
 def _refused(address: str, port: int) -> bool:
     try:
-        with socket.create_connection((address, port), timeout=5):
+        with socket.create_connection((address, port), timeout=60):
             return False
     except ConnectionRefusedError:
         return True

@@ -100,12 +100,12 @@ class Program:
 
     def metric(self, line: str) -> float:
         """The value of one series, 0 if there is none."""
-        text = requests.get(f"http://{self.address}/metrics", timeout=10).text
+        text = requests.get(f"http://{self.address}/metrics", timeout=60).text
         return next((float(row.split()[-1]) for row in text.splitlines() if row.startswith(f"{line} ")), 0.0)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @contextmanager

@@ -127,10 +127,10 @@ def test_statuses_are_the_original_s_and_errors_have_no_body(
 
 def test_the_front_page_and_metrics_need_no_token(cell: Lab, program: Program) -> None:
     assert sent(cell, program, JSON, asking(host(1, "srv10"))).status_code == 200
-    assert requests.get(f"http://{program.address}/", timeout=10).text == "ePoxy Extensions"
+    assert requests.get(f"http://{program.address}/", timeout=60).text == "ePoxy Extensions"
     counted = 'allocate_k8s_token_request_duration_seconds_count{code="200",method="post"}'
     assert program.metric(counted) >= 1
-    assert requests.get(f"http://{program.address}/unknown", timeout=10).status_code == 404
+    assert requests.get(f"http://{program.address}/unknown", timeout=60).status_code == 404
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic {}", "{}", "Bearer {} {}"])
@@ -293,9 +293,9 @@ def test_with_a_client_authority_only_its_certificates_get_in(cell: Lab, tmp_pat
         url, ca = f"https://{program.address}{JSON}", str(mine.pair.certificate)
         for identity in (None, (str(bad.certificate), str(bad.key))):
             with pytest.raises((requests.ConnectionError, ssl.SSLError)):
-                requests.post(url, json=asking(host(1, "srv09")), verify=ca, cert=identity, timeout=10)
+                requests.post(url, json=asking(host(1, "srv09")), verify=ca, cert=identity, timeout=60)
         identity = (str(good.certificate), str(good.key))
-        answer = requests.post(url, json=asking(host(1, "srv09")), verify=ca, cert=identity, timeout=10)
+        answer = requests.post(url, json=asking(host(1, "srv09")), verify=ca, cert=identity, timeout=60)
         assert answer.status_code == 200
 
 

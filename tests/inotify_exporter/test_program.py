@@ -40,7 +40,7 @@ class Exporter:
 
     def metrics(self) -> dict[tuple[str, str], float]:
         """By name and value of the label."""
-        body = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
+        body = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=60).text
         return {
             (
                 sample.name.removeprefix("inotify_").removeprefix("extension_"),

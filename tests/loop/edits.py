@@ -46,7 +46,7 @@ class Registry:
 
     def host(self, name: str = HOST) -> requests.Response:
         """The record."""
-        return requests.get(f"{self._url}/v1/hosts/{name}", headers=self._headers, timeout=10)
+        return requests.get(f"{self._url}/v1/hosts/{name}", headers=self._headers, timeout=60)
 
     def release(self, name: str = HOST) -> str:
         """The boot release that the record names."""
@@ -61,7 +61,7 @@ class Registry:
         """Remove the record, whoever owns it."""
         revision = self.host(name).headers["ETag"]
         headers = {**self._headers, "If-Match": revision}
-        answer = requests.delete(f"{self._url}/v1/hosts/{name}", headers=headers, timeout=10)
+        answer = requests.delete(f"{self._url}/v1/hosts/{name}", headers=headers, timeout=60)
         assert answer.ok, answer.text
 
 
@@ -77,5 +77,5 @@ def edit_bucket(checkout: Checkout) -> None:
 def mend_bucket(checkout: Checkout) -> None:
     """Undo it."""
     url = targets(checkout)["buckets"]["endpoint"]
-    answer = requests.patch(f"{url}/storage/v1/b/siteinfo-mlab-sandbox", json={"labels": {"edited": None}}, timeout=10)
+    answer = requests.patch(f"{url}/storage/v1/b/siteinfo-mlab-sandbox", json={"labels": {"edited": None}}, timeout=60)
     assert answer.ok, answer.text

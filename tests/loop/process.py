@@ -75,7 +75,7 @@ class Running:
 
     def get(self, path: str) -> requests.Response:
         """One answer."""
-        return requests.get(f"http://{self.address}{path}", timeout=10)
+        return requests.get(f"http://{self.address}{path}", timeout=60)
 
     def status(self) -> dict[str, Any]:
         """`/status`."""

@@ -149,7 +149,7 @@ def test_a_hook_with_the_right_signature_fetches_at_once(light: Checkout, loop: 
     def post(secret: bytes) -> int:
         signature = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
         url = f"http://{running.address}/hook"
-        return requests.post(url, data=body, headers={"X-Hub-Signature-256": signature}, timeout=10).status_code
+        return requests.post(url, data=body, headers={"X-Hub-Signature-256": signature}, timeout=60).status_code
 
     assert post(b"another secret") == 401
     assert running.status()["serving"] == first
@@ -160,7 +160,7 @@ def test_a_hook_with_the_right_signature_fetches_at_once(light: Checkout, loop: 
 
 def test_without_a_secret_there_is_no_hook(loop: Start) -> None:
     running = loop()
-    assert requests.post(f"http://{running.address}/hook", data=b"{}", timeout=10).status_code == 404
+    assert requests.post(f"http://{running.address}/hook", data=b"{}", timeout=60).status_code == 404
 
 
 def test_a_loop_that_follows_what_was_applied_leaves_new_commits_to_people(light: Checkout, loop: Start) -> None:

@@ -59,7 +59,7 @@ class Pair:
 
     def groups(self) -> set[str]:
         """The rule groups that Prometheus runs."""
-        answer = requests.get(f"{self.prometheus_url}/api/v1/rules", timeout=10).json()
+        answer = requests.get(f"{self.prometheus_url}/api/v1/rules", timeout=60).json()
         return {group["name"] for group in answer["data"]["groups"]}
 
     def tree(self) -> dict[str, str]:
@@ -118,7 +118,7 @@ def running(folder: Path) -> Iterator[Pair]:
 def _ready(process: subprocess.Popen[bytes], url: str, folder: Path) -> None:
     def ready() -> bool:
         try:
-            return requests.get(f"{url}/-/ready", timeout=5).status_code == 200
+            return requests.get(f"{url}/-/ready", timeout=60).status_code == 200
         except requests.RequestException:
             return False
 

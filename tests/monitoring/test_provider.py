@@ -158,7 +158,7 @@ def test_an_alertmanager_that_did_not_reload_is_drift(live: servers.Pair, provid
     path.write_text(good)
     assert fields(suite.plan(provider, GOOD)) == {ROUTES: ["loaded"]}
     assert errors(provider, GOOD) == [""]
-    answer = requests.get(f"{live.alertmanager_url}/api/v2/status", timeout=10).json()
+    answer = requests.get(f"{live.alertmanager_url}/api/v2/status", timeout=60).json()
     assert "group_wait: 30s" in answer["config"]["original"]
 
 

@@ -32,7 +32,7 @@ class Running:
     def get(self, url: str) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False
-            return session.get(url, proxies={"http": self.proxy}, timeout=10)
+            return session.get(url, proxies={"http": self.proxy}, timeout=60)
 
     def samples(self, url: str) -> dict[str, float]:
         answer = self.get(url)
@@ -40,7 +40,7 @@ class Running:
         return {s.name: s.value for family in text_string_to_metric_families(answer.text) for s in family.samples}
 
     def control(self, **wishes: Any) -> requests.Response:
-        return requests.post(f"{self.proxy}/control", json=wishes, timeout=10)
+        return requests.post(f"{self.proxy}/control", json=wishes, timeout=60)
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def running() -> Iterator[Running]:
 
     def healthy() -> bool:
         try:
-            return requests.get(f"{made.receiver}/healthz", timeout=5).text == "ok\n"
+            return requests.get(f"{made.receiver}/healthz", timeout=60).text == "ok\n"
         except requests.ConnectionError:
             return False
 
     waiting.until(healthy, "it answers", process=process)
     yield made
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(120) == 0
 
 
 @pytest.mark.parametrize(
@@ -137,27 +137,27 @@ def test_machines_that_were_asked_about_are_known_to_the_services_around_them(ru
 
 def test_messages_of_alertmanager_are_kept_with_their_receiver(running: Running) -> None:
     message = {"version": "4", "status": "firing", "alerts": [{"labels": {"alertname": "A"}}]}
-    assert requests.post(f"{running.receiver}/issues", json=message, timeout=10).status_code == 200
-    (kept,) = requests.get(f"{running.receiver}/alerts", timeout=10).json()
+    assert requests.post(f"{running.receiver}/issues", json=message, timeout=60).status_code == 200
+    (kept,) = requests.get(f"{running.receiver}/alerts", timeout=60).json()
     assert (kept["receiver"], kept["message"]) == ("issues", message)
-    assert requests.get(f"{running.proxy}/control", timeout=10).json()["asked"]["alerts"] == 1
+    assert requests.get(f"{running.proxy}/control", timeout=60).json()["asked"]["alerts"] == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"alerts": 1}'])
 def test_what_is_no_message_is_refused(body: bytes, running: Running) -> None:
-    assert requests.post(f"{running.receiver}/issues", data=body, timeout=10).status_code == 400
+    assert requests.post(f"{running.receiver}/issues", data=body, timeout=60).status_code == 400
 
 
 @pytest.mark.parametrize("wishes", [[], {"up": []}, {"down": "x"}, {"down": [1]}])
 def test_a_control_message_that_means_nothing_changes_nothing(wishes: Any, running: Running) -> None:
-    answer = requests.post(f"{running.proxy}/control", data=json.dumps(wishes), timeout=10)
+    answer = requests.post(f"{running.proxy}/control", data=json.dumps(wishes), timeout=60)
     assert answer.status_code == 400 and answer.text.startswith("/control: ")
-    assert requests.get(f"{running.proxy}/control", timeout=10).json()["down"] == []
+    assert requests.get(f"{running.proxy}/control", timeout=60).json()["down"] == []
 
 
 def raw(running: Running, request: bytes) -> bytes:
     port = int(running.proxy.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
         received = b""
         while part := connection.recv(65536):
@@ -180,7 +180,7 @@ def raw(running: Running, request: bytes) -> bytes:
 def test_what_it_does_not_do_it_says(request_line: bytes, status: bytes, running: Running) -> None:
     answer = raw(running, request_line + b"\r\nHost: example.test\r\nConnection: close\r\n\r\n")
     assert answer.split(b" ")[1] == status
-    assert requests.get(f"{running.proxy}/healthz", timeout=10).status_code == 200
+    assert requests.get(f"{running.proxy}/healthz", timeout=60).status_code == 200
 
 
 def test_it_opens_no_connection_of_its_own(running: Running, tmp_path: Path) -> None:

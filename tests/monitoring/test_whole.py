@@ -29,7 +29,7 @@ def standin() -> Iterator[str]:
     process = subprocess.Popen(command, cwd=CHECKOUT)
     yield f"http://{address}"
     process.terminate()
-    process.wait(10)
+    process.wait(120)
 
 
 def test_a_whole_environment_is_applied_loaded_and_scraped_through_the_standin(
@@ -57,11 +57,11 @@ def test_a_whole_environment_is_applied_loaded_and_scraped_through_the_standin(
         lambda: len(_probes(url)) >= 20, "20 probes are answered", limit_s=75, step_s=0.2, told=lambda: _probes(url)
     )
     assert set(_probes(url)) == {1.0}
-    assert requests.get(f"{standin}/control", timeout=10).json()["asked"]["scrapes"] >= 20
+    assert requests.get(f"{standin}/control", timeout=60).json()["asked"]["scrapes"] >= 20
 
 
 def _probes(url: str) -> list[float]:
-    answer = requests.get(f"{url}/api/v1/query", params={"query": "probe_success"}, timeout=10).json()
+    answer = requests.get(f"{url}/api/v1/query", params={"query": "probe_success"}, timeout=60).json()
     return [float(sample["value"][1]) for sample in answer["data"]["result"]]
 
 

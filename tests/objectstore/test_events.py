@@ -18,7 +18,7 @@ from tests.faultproxy import closed_port
 from tests.objectstore.wire import Wire, bucket_path, done, object_path
 from tests.serving import served
 
-WAIT_S = 20
+WAIT_S = 120
 
 
 def feed(wire: Wire, bucket: str, **query: object) -> list[tuple[str, str]]:

@@ -97,7 +97,7 @@ def apart(one: running.Platform, two: running.Platform) -> None:
     assert not one.ports() & two.ports()
     for platform, name in ((one, "of-one"), (two, "of-two")):
         url = f"{platform.targets()['buckets']['endpoint']}/storage/v1/b"
-        requests.post(url, params={"project": "p"}, json={"name": name}, timeout=10).raise_for_status()
+        requests.post(url, params={"project": "p"}, json={"name": name}, timeout=60).raise_for_status()
     assert [holds_bucket(one, "of-two"), holds_bucket(two, "of-two")] == [False, True]
     tokens = {(each.folder / running.ENV / "epoxy" / "admin-token").read_text() for each in (one, two)}
     assert len(tokens) == 2
@@ -105,7 +105,7 @@ def apart(one: running.Platform, two: running.Platform) -> None:
 
 def holds_bucket(platform: running.Platform, name: str) -> bool:
     return (
-        requests.get(f"{platform.targets()['buckets']['endpoint']}/storage/v1/b/{name}", timeout=10).status_code == 200
+        requests.get(f"{platform.targets()['buckets']['endpoint']}/storage/v1/b/{name}", timeout=60).status_code == 200
     )
 
 

@@ -121,6 +121,8 @@ class Rig:
         """SIGTERM; everything must be stored by then."""
         assert self.process is not None
         self.ready()
+        # At the end it is tried once more only, which a machine that stands still for two seconds would make fail.
+        self.until(lambda: "INFO: annotation2: table " in self.said(), "its table is described")
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(LIMIT_S)
         assert status == 0, f"{status}: {self.said()[-1500:]}"

@@ -94,7 +94,7 @@ def test_a_term_signal_in_the_middle_of_2000_connections_and_200_new_a_second_lo
     start: Start, inside: Inside
 ) -> None:
     program = start()
-    traffic = inside(TRAFFIC, "2000", "200", "3")
+    traffic = inside(TRAFFIC, "2000", "200", "on")
     assert traffic.stdout is not None
     assert traffic.stdout.readline() == "idle\n"
     program.until("tcpinfo_flow_events_total", "close", 201)

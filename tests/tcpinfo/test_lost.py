@@ -168,6 +168,6 @@ def test_a_disk_that_stays_full_is_said_at_the_end(small_disk: Path, start: Star
     assert [traffic.stdout.readline() for _ in range(2)] == ["idle\n", "made\n"]
     program.until("tcpinfo_file_errors_total", "", 1)
     program.process.terminate()
-    assert program.process.wait(20) == 1
+    assert program.process.wait(120) == 1
     assert "files could not be written" in program.log.read_text()
     assert os.path.ismount(small_disk)

@@ -167,7 +167,7 @@ def test_so_many_polls_and_then_it_ends(start: Start, inside: Inside) -> None:
     talk = Talk(inside)
     talk.say()
     program = start("-reps=2", "-interval=200ms")
-    assert program.process.wait(20) == 0
+    assert program.process.wait(120) == 0
     assert program.snapshots().keys() == talk.cookies
 
 

@@ -4,9 +4,10 @@
 
 First IDLE connections that carry something now and then and stay; then RATE new ones a second for SECONDS, each with a
 random number of bytes either way, closed at once by one end, the other, or by reset. After a line on stdin all are
-closed. Prints `idle` when the first are there, `made` when the others were, and at the end one JSON object:
-cookie → [bytes sent, bytes received, how it ended: in order, aborts (resets the other), reset (by the other),
-when its last bytes were there, when it was closed], times by the monotonic clock, which all processes share.
+closed; where SECONDS is `on`, new ones are made until that line is there, and one more. Prints `idle` when the first
+are there, `made` when the others were, and at the end one JSON object: cookie → [bytes sent, bytes received, how it
+ended: in order, aborts (resets the other), reset (by the other), when its last bytes were there, when it was closed],
+times by the monotonic clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import random
 import resource
+import select
 import socket
 import struct
 import sys
@@ -86,7 +88,11 @@ class Traffic:
         }
 
 
-def main(idle: int, rate: int, seconds: float) -> None:
+def told_to_end() -> bool:
+    return bool(select.select([sys.stdin], [], [], 0)[0])
+
+
+def main(idle: int, rate: int, seconds: float | None) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     traffic = Traffic()
@@ -95,8 +101,9 @@ def main(idle: int, rate: int, seconds: float) -> None:
     for pair in traffic.kept[:100]:
         traffic.exchange(pair, 1000)
     print("idle", flush=True)
-    began, made = time.monotonic(), 0
-    while made < rate * seconds / 2:
+    began, made, more = time.monotonic(), 0, True
+    while more:
+        more = not told_to_end() if seconds is None else made + 1 < rate * seconds / 2
         wait = began + 2 * made / rate - time.monotonic()
         if wait > 0:
             time.sleep(wait)
@@ -114,4 +121,4 @@ def main(idle: int, rate: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), None if sys.argv[3] == "on" else float(sys.argv[3]))
