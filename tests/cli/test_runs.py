@@ -29,8 +29,6 @@ allow:
 
 pytestmark = [pytest.mark.xdist_group("cli-light"), pytest.mark.timeout(900)]
 """The first test waits for the platform, too: on a busy machine that alone can take minutes."""
-UNLOCKED_S = 120.0
-"""Longer than a lock lives that a run of a failed test left."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +57,7 @@ def clean(fleet: Checkout) -> Iterator[Checkout]:
 
 
 def _settle(fleet: Checkout) -> None:
-    done = fleet.apply_when_unlocked("sandbox", *LIVE, limit_s=UNLOCKED_S)
+    done = fleet.apply_when_unlocked("sandbox", *LIVE)
     if done.status == 3:  # what a test made, the next one may not simply delete
         ack = fleet.root.parent / "settle.yaml"
         ack.write_text(ACK)

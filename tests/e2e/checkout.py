@@ -17,6 +17,8 @@ from tests import command
 from tests.command import Done
 
 MLAB = Path(sys.executable).with_name("mlab")
+UNLOCKED_S = 120.0
+"""Longer than any lock lives that a dead run left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,19 @@ class Checkout:
         _, planned = self.plan(env, *[word for word in words if not word.startswith("--jobs")])
         return self.mlab("apply", "--env", env, "--yes", "--digest", planned["digest"], *words, **variables)
 
-    def apply_when_unlocked(self, env: str, *words: str, limit_s: float) -> Done:
+    def apply_when_unlocked(self, env: str, *words: str) -> Done:
         """Apply again until no lock of a dead run stands in the way; its expiry bounds the wait."""
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + UNLOCKED_S
         while True:
             done = self.apply(env, *words)
-            if done.status != 3 or "locked by" not in done.out or time.monotonic() > deadline:
+            locked = done.status == 3 and "locked by" in done.out
+            if not (locked or stood_still(done)) or time.monotonic() > deadline:
                 return done
+
+
+def stood_still(done: Done) -> bool:
+    """Whether a run stopped writing because the machine stood still for longer than its lock lives."""
+    return "the lock expired before it could be renewed" in done.out
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def test_a_loop_whose_lock_was_taken_over_while_it_hung_writes_nothing_more(ligh
         return status.rpartition(")")[2].split()[0] == "T"
 
     hung.until(stopped)
-    done = light.apply_when_unlocked("sandbox", "--target", "epoxy", limit_s=30)
+    done = light.apply_when_unlocked("sandbox", "--target", "epoxy")
     assert done.status == 0, done.out + done.err
     before = edits.Registry(light).revision()
     assert hung.process is not None
