@@ -58,7 +58,8 @@ class Running:
             *self.words,
         ]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.variables})
+            variables = {**os.environ, "PYTHONFAULTHANDLER": "1", **self.variables}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=variables)
 
         def listening() -> bool:
             found = re.search(r"http://(\S+)/status", self.log.read_bytes()[before:].decode())
@@ -71,7 +72,15 @@ class Running:
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait for a condition; a loop that ended meanwhile fails the test with its log."""
         what = "what the test counts on"
-        waiting.until(holds, what, limit_s=self.limit_s, step_s=0.05, process=self.process, told=self.log.read_text)
+        waiting.until(holds, what, limit_s=self.limit_s, step_s=0.05, process=self.process, told=self._end_told)
+
+    def _end_told(self) -> str:
+        """End it by a signal upon which it tells what each thread is doing; all that it said."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGABRT)
+        self.process.send_signal(signal.SIGCONT)
+        self.process.wait(self.limit_s)
+        return self.log.read_text()
 
     def get(self, path: str) -> requests.Response:
         """One answer."""
