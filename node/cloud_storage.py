@@ -7,8 +7,6 @@ import os
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-NO_METADATA = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
-
 
 def client(program: str, address: str = "") -> storage.Client:
     """With the machine's credentials; with none where `STORAGE_EMULATOR_HOST`, or `address`, names another server.
@@ -17,7 +15,7 @@ def client(program: str, address: str = "") -> storage.Client:
     """
     # Even where nothing is traced, the client would read each bucket's own document, in a thread of its own and at a
     # time of its own: a call that who may only create objects is refused, and that nobody waits for or counts.
-    os.environ[NO_METADATA] = "true"
+    os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"
     if not address and not os.environ.get("STORAGE_EMULATOR_HOST"):
         return storage.Client()
     options = {"api_endpoint": address} if address else None

@@ -6,7 +6,6 @@ API's own JSON errors count as its answers.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +40,6 @@ def client(kind: Callable[..., Any], project: str, where: Mapping[str, Any], lim
     from google.auth.credentials import AnonymousCredentials
     from google.auth.exceptions import GoogleAuthError
 
-    # Even where nothing is traced, the storage client would read each bucket's own document, in a thread of its own:
-    # a call that is in no plan, that nobody waits for, and whose answer may come between those that count.
-    os.environ["DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"] = "true"
     endpoint = where.get("endpoint")
     try:
         made = kind(

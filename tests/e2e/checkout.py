@@ -6,19 +6,16 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests import command
+from tests import command, waiting
 from tests.command import Done
 
 MLAB = Path(sys.executable).with_name("mlab")
-UNLOCKED_S = 120.0
-"""Longer than any lock lives that a dead run left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +93,17 @@ class Checkout:
         _, planned = self.plan(env, *[word for word in words if not word.startswith("--jobs")])
         return self.mlab("apply", "--env", env, "--yes", "--digest", planned["digest"], *words, **variables)
 
-    def apply_when_unlocked(self, env: str, *words: str) -> Done:
-        """Apply again until no lock of a dead run stands in the way; its expiry bounds the wait."""
-        deadline = time.monotonic() + UNLOCKED_S
-        while True:
-            done = self.apply(env, *words)
+    def apply_when_unlocked(self, env: str, *words: str, **variables: str) -> Done:
+        """Apply again until no lock of a dead run stands in the way, and the run keeps its own."""
+
+        def undisturbed() -> Done | None:
+            done = self.apply(env, *words, **variables)
             locked = done.status == 3 and "locked by" in done.out
-            if not (locked or stood_still(done)) or time.monotonic() > deadline:
-                return done
+            return None if locked or stood_still(done) else done
+
+        found = waiting.until(undisturbed, "an apply is not stopped by a lock")
+        assert found is not None
+        return found
 
 
 def stood_still(done: Done) -> bool:

@@ -77,8 +77,7 @@ def version(checkout: Checkout, number: int) -> None:
 def passed(fleet: Checkout, log: Path) -> list[str]:
     """Apply; the points that were passed, those of every try where the machine stood still."""
     log.unlink(missing_ok=True)
-    while stood_still(done := fleet.apply(ENV, "--jobs=1", MLAB_FAULT_LOG=str(log))):
-        pass
+    done = fleet.apply_when_unlocked(ENV, "--jobs=1", MLAB_FAULT_LOG=str(log))
     assert done.status == 0, done.out + done.err
     return [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
 
