@@ -33,13 +33,13 @@ lint: setup ## style, types, layers; configuration, jsonnet, schemas, workflows,
 	.venv/bin/mlab hooks run --all
 
 test: setup programs ## every test, in parallel and in any order
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 test-boot: setup programs ## a machine boots from its card, joins the cluster, runs a pod
 	$(PY) -m pytest -n 1 --dist loadgroup tests/boot
 
 nightly: setup programs ## what takes longer: many more random cases and kills
-	MLAB_NIGHTLY=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup --timeout 3600
+	MLAB_NIGHTLY=1 $(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --timeout 3600
 
 bench: setup programs ## print figures; asserts none
 	$(PY) -m tests.bench
