@@ -9,7 +9,6 @@ knows of it.
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from services.local import ports
 from tests.serving import served
 
 HANG_LIMIT_S = 60.0
@@ -248,6 +248,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def closed_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port of loopback on which nothing listens, and which the kernel gives to nobody who asks for any."""
+    return ports.free(1)[0]

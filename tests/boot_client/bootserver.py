@@ -116,7 +116,7 @@ class Server:
                     super().finish_request(request, client_address)
                     return
                 try:
-                    request.settimeout(10)
+                    request.settimeout(120)
                     secured = context.wrap_socket(request, server_side=True)
                 except (OSError, ssl.SSLError):
                     return

@@ -119,11 +119,12 @@ def test_exit_statuses_tell_a_wrong_flag_from_a_failed_action(
 ) -> None:
     if line is not None:
         (tmp_path / "cmdline").write_text(line)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         assert epoxy_client.main(["-cmdline", str(tmp_path / "cmdline"), *flags]) == status
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert "Traceback" not in capfd.readouterr().err
 
 

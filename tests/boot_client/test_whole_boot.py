@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pytest
 
 from node.boot import actions, client, cmdline
 from services.epoxy import sessions, store
+from services.local import ports
 from tests.boot_client.authority import Authority
 from tests.boot_client.bootserver import Server, document
 from tests.boot_client.conftest import Machine
@@ -44,8 +44,7 @@ class World:
         }
         operation = {"url": self.token.on("POST", "/token", document(given)), "stages": ["stage3"]}
         (folder / "operations.json").write_text(json.dumps({"allocate_k8s_token": operation}))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.server = f"127.0.0.1:{free.getsockname()[1]}"
+        self.server = f"127.0.0.1:{ports.free(1)[0]}"
         certificate = authorities.serve(folder, "linux", "linux-root")
         self.trust = authorities.trust(folder, "linux-root")
         self.service = Service(

@@ -35,6 +35,16 @@ WANTED: list[Any] = [
 ]
 
 
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """No warning of urllib3 about what it is made to send."""
+    logger = logging.getLogger("urllib3")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(before)
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder: Path = tmp_path_factory.mktemp("openapi")
@@ -63,7 +73,8 @@ def test_the_service_gives_the_document_of_its_code(service: Service) -> None:
 
 @SCHEMA.parametrize()
 @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
-def test_an_answer_to_any_request_is_one_that_is_documented(case: schemathesis.Case[Any], service: Service) -> None:
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+def test_an_answer_to_any_request_is_one_that_is_documented(
+    case: schemathesis.Case[Any], service: Service, quiet: None
+) -> None:
     headers: dict[str, Any] = {"Authorization": f"Bearer {ADMIN_TOKEN}"} if case.path.startswith("/admin") else {}
     case.call_and_validate(base_url=service.url, headers=headers, checks=WANTED, timeout=30)

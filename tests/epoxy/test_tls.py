@@ -199,10 +199,10 @@ def test_stage1_may_need_a_certificate_of_the_very_host(tmp_path: Path) -> None:
 
 
 def test_who_begins_no_handshake_is_cut_and_a_failed_one_is_no_trace_in_the_log(tmp_path: Path) -> None:
-    service = epoxy_service.Service(tmp_path, *options(tmp_path, "--head-seconds=3")).start()
+    service = epoxy_service.Service(tmp_path, *options(tmp_path, "--head-seconds=10")).start()
     try:
         here = Listeners(service, tmp_path)
-        silent = [socket.create_connection(here.address(name), timeout=30) for name in ("rom", "linux") * 50]
+        silent = [socket.create_connection(here.address(name), timeout=120) for name in ("rom", "linux") * 50]
         assert here.shake("rom", "aNULL", oldest=V12, newest=V12) == NONE
         with socket.create_connection(here.address("rom"), timeout=30) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")

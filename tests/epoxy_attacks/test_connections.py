@@ -104,10 +104,11 @@ def test_slow_heads_and_bodies_end_and_hold_nobody_up(tmp_path: Path) -> None:
 def _slowly(service: Service, host: machine.Machine) -> None:
     address, port = service.address.split(":")
     head = f"POST {host.path('stage1.ipxe')} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n".encode()
-    slow = [socket.create_connection((address, int(port)), timeout=60) for _ in range(200)]
+    slow: list[socket.socket] = []
     try:
-        for number, connection in enumerate(slow):
-            connection.sendall(head if number % 2 else head + b"\r\nabc")
+        for number in range(200):
+            slow.append(socket.create_connection((address, int(port)), timeout=60))
+            slow[-1].sendall(head if number % 2 else head + b"\r\nabc")
         assert host.stage1().status_code == 200, "while they all hold their connections"
         waiting.until(lambda: _cut(service).get("slow-head") == 100, "the heads are cut", told=lambda: _cut(service))
         waiting.until(lambda: _cut(service).get("slow-body") == 100, "the bodies are cut", told=lambda: _cut(service))

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from services.epoxy import store
+from services.epoxy import postgres_connections, store
 from tests.epoxy_store import server
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit of time ends what a test does not mean to end: the machine may stand still for a while."""
+    settings = postgres_connections._SETTINGS
+    longer = settings.replace("=5s", "=120s").replace("=15s", "=120s")
+    assert longer != settings
+    monkeypatch.setattr(postgres_connections, "_SETTINGS", longer)
+    monkeypatch.setattr(postgres_connections, "WAIT_S", 120.0)
+    monkeypatch.setattr(postgres_connections, "TOTAL_S", 120.0)
 
 
 @pytest.fixture(scope="session")

@@ -138,6 +138,7 @@ def test_a_replay_is_refused_even_if_both_requests_waited(cell: Lab) -> None:
         decided = [decision(cell.admin, request) for request in requests]
         assert sorted(decided)[0] == (APPROVED, "EpoxyJoined")
         assert sorted(decided)[1] in {(DENIED, "EpoxyTokenGone"), (DENIED, "EpoxyTokenUsed")}
+        waiting.until(lambda: not cell.secrets(name), "the used token's Secret is deleted")
         # The API server remembers for some seconds whom it has let in; then it answers 401.
         late = cell.admin.as_bearer(token).call("POST", REQUESTS, Wish(name).document())
         if late.status_code != 401:

@@ -36,7 +36,7 @@ while True:
 # Addresses of IPv6 may be used once the kernel has found nobody else with them: tried until then.
 ASK = f"""
 import errno, socket, sys, time
-limit = time.monotonic() + 20
+limit = time.monotonic() + 120
 while True:
     try:
         with socket.create_connection((sys.argv[1], {PORT}), 5) as taken:
@@ -50,7 +50,7 @@ while True:
 
 
 def run(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60, **more)
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=180, **more)
 
 
 @dataclass(frozen=True, slots=True)

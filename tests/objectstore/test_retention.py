@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 import requests
@@ -56,7 +57,8 @@ def test_retention_forbids_every_loss(wire: Wire, make_bucket: Make, loss: Loss)
     answer = loss(wire, bucket)
     assert (answer.status_code, reason(answer)) == (403, "retentionPolicyNotMet")
     assert wire.get(bucket, "a") == before and wire.names(bucket) == ["a", "b"]
-    assert before["retentionExpirationTime"][:4] > before["timeCreated"][:4]
+    made, expires = (datetime.fromisoformat(before[key]) for key in ("timeCreated", "retentionExpirationTime"))
+    assert expires - made == timedelta(seconds=YEAR_S)
     done(wire.call("PATCH", bucket_path(bucket), document={"retentionPolicy": None}))
     assert loss(wire, bucket).ok
 

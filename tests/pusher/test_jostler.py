@@ -67,7 +67,8 @@ def test_every_good_file_is_one_line_and_no_bad_one_is_lost(
     other = {f"{DAY}/deep/x.json": b"{}", f"{DAY}/x.txt": b"{}", f"{DAY}/.hidden.json": b"{}", "x.json": b"{}"}
     for name, data in {**bad, **other}.items():
         spool.write(name, data, datatype="annotation2")
-    pusher = start(alone=words(spool, bucket, schema)).ready()
+    # Long enough for a day's files to be one bundle also where the machine pauses between two of them.
+    pusher = start(alone=words(spool, bucket, schema, "-bundle-age-max=10s")).ready()
     pusher.until(lambda: len(spool.files()) == len(other), f"only {sorted(other)} are left")
     assert pusher.metric("pusher_files_quarantined_total") == len(bad)
     assert pusher.metric("jostler_bytes_per_bundle_count", datatype="annotation2") == 7

@@ -340,7 +340,7 @@ def test_an_object_that_cannot_be_stored_keeps_no_others_from_it(
 def test_a_store_that_drips_is_given_up_in_time(bucket: Bucket, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.wire.url)
     bucket.fault(match={"path": "/upload/"}, times=1, slow_bps=1)
-    client = upload.Bucket(bucket.name, 1.0, 8)
+    client = upload.Bucket(bucket.name, 10.0, 8)
     running = begin(datatype(spool), client)
     spool.write(f"{DAY}/x", b"x")
     began = time.monotonic()

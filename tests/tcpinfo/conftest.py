@@ -110,7 +110,7 @@ class TcpInfo:
 
 _SCRAPE = """
 import socket, sys
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10) as asked:
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 100) as asked:
     asked.sendall(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")
     print(asked.makefile("rb").read().partition(b"\\r\\n\\r\\n")[2].decode())
 """

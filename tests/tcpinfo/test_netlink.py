@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.tcpinfo import addresses, changes, fields, netlink, records
+from tests import waiting
 from tests.tcpinfo import messages
 
 EXAMPLES = 50_000 if os.environ.get("MLAB_NIGHTLY") else 250
@@ -128,6 +129,11 @@ def test_the_dump_s_numbers_are_those_that_the_connection_itself_is_told() -> No
         with taken:
             client.sendall(bytes(5000))
             taken.recv(5000, socket.MSG_WAITALL)
+
+            def unacknowledged() -> int:
+                return fields.tcp_info(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 512))["Unacked"]
+
+            waiting.until(lambda: unacknowledged() == 0, "all is acknowledged", told=unacknowledged)
             dumps = netlink.Dumps(socket.AF_INET)
             cookie = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, 57, 8), "little")
             message = dict(changes.Changes().of(dumps.buffers()))[cookie]

@@ -121,7 +121,7 @@ def test_readers_hear_of_connections_and_of_those_that_were_open_if_they_wish(
     program.until("tcpinfo_flow_events_total", "open", 2)
     with socket.socket(socket.AF_UNIX) as reading:
         reading.connect(str(path))
-        reading.settimeout(20)
+        reading.settimeout(120)
         lines = reading.makefile()
         replayed = [json.loads(lines.readline()) for _ in range(2)]
         assert {event["ID"]["Cookie"] for event in replayed} == before.cookies

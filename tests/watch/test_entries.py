@@ -76,4 +76,5 @@ def test_closing_leaves_no_thread_and_no_descriptor(spool: Path) -> None:
         next(watched.tree.happened())
         watched.close()
         shutil.rmtree(spool / "day")
-    assert opened() == before
+    # What an earlier test left behind may end meanwhile.
+    assert set(opened()) <= set(before)
