@@ -9,9 +9,13 @@ knows of it.
 from __future__ import annotations
 
 import http.client
+import os
+import random
+import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -247,6 +251,22 @@ class _Handler(BaseHTTPRequestHandler):
         """Silent: `seen` has it."""
 
 
+def _unused() -> Iterator[int]:
+    """Ports that no other worker is given, no platform (theirs are higher) and no client (higher still)."""
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = range(2048 + own, ports.LOWEST, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    while True:
+        # Not the generator that is set back before each test.
+        yield from random.SystemRandom().sample(mine, len(mine))
+
+
+_ports = _unused()
+
+
 def closed_port() -> int:
-    """A port of loopback on which nothing listens, and which the kernel gives to nobody who asks for any."""
-    return ports.free(1)[0]
+    """A port of loopback on which nothing listens."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")

@@ -96,9 +96,9 @@ class Hub:
 
         self.faults.append(fault)
 
-    def rate_limit(self, wait_s: int = 1) -> None:
+    def rate_limit(self, wait_s: int = 1, now: float | None = None) -> None:
         """The next call exceeds the primary limit."""
-        reset = str(int(time.time()) + wait_s)
+        reset = str(int(time.time() if now is None else now) + wait_s)
         self.fail_once(403, "API rate limit exceeded", {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset})
 
 

@@ -16,7 +16,7 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _WORDS: dict[str, bool | None] = {**_NULL, **_BOOL}
 _NUMERIC_START = frozenset("0123456789+-.")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)?\.[0-9]+|(?:0|[1-9][0-9]*)\.)(?:[eE][-+][0-9]+)?\Z")
+_FLOAT = re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?\Z")
 _MAX_DIGITS = 18
 _REFUSED = (
     (re.compile(r"[-+]?0[0-9_]+\Z"), "is octal to YAML 1.1 and decimal to 1.2"),
@@ -27,6 +27,7 @@ _REFUSED = (
     (re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?\Z"), "is a number to YAML 1.1 and text to 1.2"),
     (re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z"), "is a base-60 number to YAML 1.1"),
     (re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+\Z"), "is a number to YAML 1.2 and text to 1.1"),
+    (re.compile(r"[-+]\.[0-9]+(?:[eE][-+][0-9]+)?\Z"), "is a number to YAML 1.2 and text to 1.1"),
     (re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z"), "is no number that JSON can hold"),
 )
 _YAML11_WORDS = re.compile(r"(?:y|n|yes|no|on|off)\Z", re.IGNORECASE)

@@ -17,6 +17,11 @@ AUDITED_RUNS = 50
 """As many runs are searched for the last write of a resource."""
 
 
+def _when(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """The order of runs: a name has whole seconds and then chance, so of two in one second the object's time tells."""
+    return str(entry["name"]).rpartition("-")[0], str(entry["timeCreated"])
+
+
 class Records:
     """The records of one environment."""
 
@@ -59,7 +64,7 @@ class Records:
         """The newest audit line of a write of one resource that came about, out of the last runs of an environment."""
         prefix = f"audit/{env}/"
         found = list(self._api.pages(f"{bucket_path(self._audit)}/o", {"prefix": prefix}))
-        for run in sorted(found, key=lambda entry: str(entry["name"]), reverse=True)[:AUDITED_RUNS]:
+        for run in sorted(found, key=_when, reverse=True)[:AUDITED_RUNS]:
             for line in reversed(self._api.download(self._audit, run).splitlines()):
                 entry: Mapping[str, Any] = json.loads(line)
                 if (entry.get("scope"), entry.get("id"), entry.get("outcome")) == (scope, identity, "applied"):

@@ -18,12 +18,12 @@ import pytest
 
 from node.boot import actions, client, cmdline
 from services.epoxy import sessions, store
-from services.local import ports
 from tests.boot_client.authority import Authority
 from tests.boot_client.bootserver import Server, document
 from tests.boot_client.conftest import Machine
 from tests.epoxy import authorities
 from tests.epoxy_service import ROOT, Service, name, record
+from tests.faultproxy import closed_port
 
 IMAGES = {image: image.encode() * 3000 for image in (*actions.IMAGES, actions.SETTINGS)}
 TOKEN = "abcdef.0123456789abcdef"
@@ -44,7 +44,7 @@ class World:
         }
         operation = {"url": self.token.on("POST", "/token", document(given)), "stages": ["stage3"]}
         (folder / "operations.json").write_text(json.dumps({"allocate_k8s_token": operation}))
-        self.server = f"127.0.0.1:{ports.free(1)[0]}"
+        self.server = f"127.0.0.1:{closed_port()}"
         certificate = authorities.serve(folder, "linux", "linux-root")
         self.trust = authorities.trust(folder, "linux-root")
         self.service = Service(

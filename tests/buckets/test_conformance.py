@@ -203,6 +203,18 @@ def test_audit_lines_go_to_a_bucket_of_their_own_and_sending_them_twice_is_harml
     harness.api.call("PATCH", bucket_path("audit-mlab-sandbox"), {}, {"retentionPolicy": None})
 
 
+@pytest.mark.xdist_group("buckets")
+def test_of_two_runs_in_one_second_the_later_one_wrote_last(harness: BucketsHarness) -> None:
+    records = Records(environment(harness.url))
+    harness.api.call("POST", "/b", {"project": PROJECT}, {"name": RECORDS})
+    for chance, action in (("ffffff", "adopt"), ("000000", "create"), ("7f3a9c", "update")):
+        line = {"scope": "sandbox/epoxy", "id": "Host/a", "outcome": "applied", "action": action}
+        records.append_audit("sandbox", f"2026-03-01T10:00:00Z-{chance}", json.dumps(line).encode())
+    records.append_audit("sandbox", "2026-03-01T09:59:59Z-ffffff", json.dumps(line | {"action": "delete"}).encode())
+    last = records.last_change("sandbox", "sandbox/epoxy", "Host/a")
+    assert last is not None and last["action"] == "update"
+
+
 def update(before: Mapping[str, Any], after: Mapping[str, Any]) -> Change:
     resource = bucket("b", **after)
     live = Observed(resource.id, bucket("b", **before).spec, None, token="1")

@@ -257,8 +257,8 @@ def test_a_record_that_cannot_be_written_waits_for_the_next_run(clean: Checkout)
     document["environments"]["sandbox"]["targets"]["buckets"]["endpoint"] = "http://127.0.0.1:1"
     overlay.write_text(json.dumps(document))
     try:
-        done = clean.mlab("apply", "--env", "sandbox", "--target", "epoxy", "--yes", "--timeout", "2")
-        drift = clean.mlab("drift", "--env", "sandbox", "--env", "staging", "--target", "epoxy", "--timeout", "2")
+        done = clean.mlab("apply", "--env", "sandbox", "--target", "epoxy", "--yes", "--timeout", "15")
+        drift = clean.mlab("drift", "--env", "sandbox", "--env", "staging", "--target", "epoxy", "--timeout", "15")
     finally:
         overlay.write_text(whole)
     assert done.status == 0 and "kept in" in done.err, done.out + done.err

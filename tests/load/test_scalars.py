@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconcilers.load import parse, scalars
@@ -51,6 +51,9 @@ def test_a_plain_scalar_has_its_value_of_yaml_1_2(text: str, value: object) -> N
     assert found == value and type(found) is type(value)
 
 
+@example("+.5")
+@example("-.0")
+@example("-.1e+2")
 @given(st.text(alphabet="0123456789+-._:eExobnyftrueals~ ", min_size=1, max_size=8))
 def test_what_is_accepted_as_number_or_word_means_the_same_to_yaml_1_1(text: str) -> None:
     text = text.strip()

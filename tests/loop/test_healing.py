@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests import fleets
+from tests import fleets, waiting
 from tests.e2e.checkout import Checkout
 from tests.loop import edits
 from tests.loop.process import Running
@@ -157,7 +157,7 @@ def test_a_loop_killed_at_any_kind_of_point_is_completed_by_the_next(light: Chec
     sha = edits.release(light, "v2.1.11")
     killed = loop("--target", "epoxy", name="killed", MLAB_FAULT_AT=str(number))
     assert killed.process is not None
-    assert killed.process.wait(60) == -signal.SIGKILL
+    assert killed.process.wait(waiting.LIMIT_S) == -signal.SIGKILL
     killed.variables = {}
     killed.start()
     killed.until(lambda: killed.settled(sha))

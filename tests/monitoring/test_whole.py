@@ -54,7 +54,7 @@ def test_a_whole_environment_is_applied_loaded_and_scraped_through_the_standin(
     # Scrapes spread over the interval of a minute.
     url = pair.prometheus_url
     waiting.until(
-        lambda: len(_probes(url)) >= 20, "20 probes are answered", limit_s=75, step_s=0.2, told=lambda: _probes(url)
+        lambda: len(_probes(url)) >= 20, "20 probes are answered", limit_s=300, step_s=0.2, told=lambda: _probes(url)
     )
     assert set(_probes(url)) == {1.0}
     assert requests.get(f"{standin}/control", timeout=60).json()["asked"]["scrapes"] >= 20

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from node import metrics
-from services.local import ports
+from tests.faultproxy import closed_port
 
 
 def get(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
@@ -53,7 +53,7 @@ def test_a_port_alone_is_every_address_of_both_families(host: str) -> None:
 def test_an_address_of_ipv6_stands_in_brackets() -> None:
     with socket.socket() as held:
         # Bound, and nobody listens: the same port of the other family is nobody else's meanwhile.
-        held.bind(("127.0.0.1", ports.free(1)[0]))
+        held.bind(("127.0.0.1", closed_port()))
         port = held.getsockname()[1]
         with metrics.Served(f"[::1]:{port}", metrics.registry()):
             assert get(port, "/metrics", "::1")[0] == 200
@@ -70,7 +70,7 @@ def test_a_silent_client_does_not_keep_others_waiting() -> None:
 
 
 def test_the_port_is_free_again_afterwards() -> None:
-    with metrics.Served(f"127.0.0.1:{ports.free(1)[0]}", metrics.registry()) as served:
+    with metrics.Served(f"127.0.0.1:{closed_port()}", metrics.registry()) as served:
         port = served.port
         with pytest.raises(metrics.AddressError, match="cannot listen"):
             metrics.Served(f"127.0.0.1:{port}", metrics.registry())

@@ -83,7 +83,11 @@ def test_no_other_file_holds_one(shared: running.Platform, hidden: dict[str, byt
     searched = 0
     for path in shared.checkout.state.rglob("*"):
         if path.is_file() and path not in holders(shared):
-            assert leaked(hidden, path.read_bytes()) == [], path
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:  # a server's temporary file
+                continue
+            assert leaked(hidden, content) == [], path
             searched += 1
     assert searched > 50
     logs = [path for path in (shared.folder / "logs").rglob("*.log") if path.stat().st_size]
