@@ -27,7 +27,7 @@ _REFUSED = (
     (re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?\Z"), "is a number to YAML 1.1 and text to 1.2"),
     (re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z"), "is a base-60 number to YAML 1.1"),
     (re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+\Z"), "is a number to YAML 1.2 and text to 1.1"),
-    (re.compile(r"[-+]\.[0-9]+(?:[eE][-+][0-9]+)?\Z"), "is a number to YAML 1.2 and text to 1.1"),
+    (re.compile(r"[-+]\.[0-9]+\Z"), "is a number to YAML 1.2 and text to 1.1"),
     (re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z"), "is no number that JSON can hold"),
 )
 _YAML11_WORDS = re.compile(r"(?:y|n|yes|no|on|off)\Z", re.IGNORECASE)

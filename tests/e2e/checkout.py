@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,13 @@ class Checkout:
         done = self.mlab("plan", "--env", env, "--json", "-q", *words)
         assert done.out, done.err
         return done.status, json.loads(done.out)
+
+    def contents(self) -> Iterator[tuple[Path, bytes]]:
+        """Every file of the state and what is in it; one that goes meanwhile was a server's temporary file."""
+        for path in self.state.rglob("*"):
+            if path.is_file():
+                with suppress(FileNotFoundError):
+                    yield path, path.read_bytes()
 
     def apply(self, env: str, *words: str, **variables: str) -> Done:
         """Apply what is planned now, approved by its digest."""
