@@ -33,7 +33,7 @@ lint: setup ## style, types, layers; configuration, jsonnet, schemas, workflows,
 	.venv/bin/mlab hooks run --all
 
 test: setup programs ## every test, in parallel and in any order
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	@.ci/test $(WORKERS)
 
 test-boot: setup programs ## a machine boots from its card, joins the cluster, runs a pod
 	$(PY) -m pytest -n 1 --dist loadgroup tests/boot

@@ -18,6 +18,12 @@ settings.load_profile("any machine")
 pytest_plugins = ["tests.leaks", "tests.light"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str) -> None:
+    """A worker that dies ends the run, named: what else waited for that worker would wait for ever."""
+    pytest.exit(f"a worker died while it ran {crashitem}", returncode=3)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What may take longest begins first, by its own limit of time, then the largest groups; the rest stays shuffled.
 
