@@ -16,6 +16,7 @@ from node.pusher import deletion, filling, journal, shipping, timers, upload
 from node.pusher.ledger import Ledger
 from node.pusher.meters import Meters
 from node.pusher.settings import Datatype
+from node.watch import beneath
 
 _LOG = logging.getLogger("pusher")
 WORKERS = 4
@@ -77,8 +78,8 @@ class Dispatch:
 
     def ended(self) -> bool:
         """Whether the program may end. What is stored and cannot be deleted is in the journal; the next run goes on
-        with it."""
-        return all(each.stored and not each.running for each in self._shipments)
+        with it. Descriptors come back as others get done, so what only lacks one is waited for."""
+        return all(each.stored and not each.running and not each.scarce for each in self._shipments)
 
     def full(self) -> bool:
         """Whether files have to wait for the store, or for room on the disk."""
@@ -172,6 +173,7 @@ class Dispatch:
 
     def _failed(self, shipment: shipping.Shipment, error: Exception) -> None:
         shipment.failures += 1
+        shipment.scarce = isinstance(error, OSError) and error.errno in beneath.NO_DESCRIPTORS
         asked_s = error.after_s if isinstance(error, upload.Failed) else 0.0
         last_s = timers.LOCAL_RETRY_S if isinstance(error, OSError) else timers.LAST_RETRY_S
         limit_s = DRAIN_RETRY_S if self.draining else last_s

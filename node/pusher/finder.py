@@ -19,6 +19,7 @@ from node.pusher.lane import Lane
 from node.pusher.meters import Meters
 from node.pusher.settings import Datatype
 from node.pusher.timers import Wait
+from node.watch import beneath
 
 _LOG = logging.getLogger("pusher")
 EMPTY_S = 25 * 3600.0
@@ -28,11 +29,11 @@ _ROOM_S = 0.2
 
 def search(of: Datatype, older_than_s: float) -> list[tuple[int, int, str]]:
     """Time (ns), size and name of every file that was not written to for so long, oldest first; folders that are empty
-    for long are removed."""
+    for long are removed. Raises `OSError` where no descriptor is left to look into a folder."""
     now = time.time()
     found: list[tuple[int, int, str]] = []
     root = os.fspath(of.root)
-    for path, folders, files, descriptor in os.fwalk(root, topdown=False, follow_symlinks=False):
+    for path, folders, files, descriptor in os.fwalk(root, topdown=False, onerror=_unopened, follow_symlinks=False):
         above = path[len(root) + 1 :]
         for base in files:
             with suppress(OSError):
@@ -45,6 +46,12 @@ def search(of: Datatype, older_than_s: float) -> list[tuple[int, int, str]]:
                     _remove_empty(base, descriptor, now)
     found.sort()
     return found
+
+
+def _unopened(error: OSError) -> None:
+    """A folder that is gone or forbidden has nothing for us; one that could not be looked into may have."""
+    if error.errno in beneath.NO_DESCRIPTORS:
+        raise error
 
 
 def _remove_empty(base: str, above: int, now: float) -> None:
@@ -81,10 +88,15 @@ class Finder:
             return time.monotonic() < deadline
 
         for name in self._lanes:
-            try:
-                self.once(name, all_files=True, patient=patient)
-            except OSError as error:
-                _LOG.error("%s: the last search ended early: %s", name, error)
+            while True:
+                try:
+                    self.once(name, all_files=True, patient=patient)
+                    break
+                except OSError as error:
+                    # Descriptors come back as bundles get done.
+                    if error.errno not in beneath.NO_DESCRIPTORS or not patient():
+                        _LOG.error("%s: the last search ended early: %s", name, error)
+                        break
 
     def once(self, name: str, *, all_files: bool, patient: Callable[[], bool]) -> None:
         """One search of a datatype. `patient` waits a moment for the lane to have room; False: no longer."""

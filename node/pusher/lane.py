@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from node.pusher import journal, names, shipping, upload
+from node.pusher import journal, names, shipping, taking, upload
 from node.pusher.bundle import Format
 from node.pusher.dispatch import Dispatch
 from node.pusher.filling import Filling
@@ -18,7 +18,6 @@ from node.pusher.inbox import Inbox
 from node.pusher.ledger import Ledger
 from node.pusher.meters import Meters
 from node.pusher.settings import Datatype
-from node.pusher.taking import Taker
 
 ANEW_S = 1.0
 LAST_TRIES = 3
@@ -38,7 +37,7 @@ class Lane:
         shipper = shipping.Shipper(of.root, left, bucket, form)
         self._dispatch = Dispatch(of, shipper, ledger, count, self._changed)
         self._filling = Filling(of, form, ledger, stamps, count, self._dispatch.add)
-        self._taker = Taker(of, form, ledger, stamps, count, self._filling.bundle_for)
+        self._taker = taking.Taker(of, form, ledger, stamps, count, self._filling.bundle_for)
         self._later: list[tuple[float, str, int]] = []
         self._flush = False
         self._finish = False
@@ -144,7 +143,12 @@ class Lane:
 
     def _taken(self, batch: list[str], *, closed: bool, tries: int = 0) -> None:
         for name in batch:
-            bundle, again = self._taker.take(name, closed=closed)
+            try:
+                bundle, again = self._taker.take(name, closed=closed)
+            except taking.NoDescriptor:
+                # Not a try: at the end, too, descriptors come back as bundles get done.
+                self._later.append((time.monotonic() + ANEW_S, name, tries))
+                continue
             if again and not (self._finish and tries >= LAST_TRIES):
                 self._later.append((time.monotonic() + ANEW_S, name, tries + 1))
             if bundle is not None:

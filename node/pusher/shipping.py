@@ -43,6 +43,8 @@ class Shipment:
     began: float = 0.0
     due: float = 0.0
     running: bool = False
+    scarce: bool = False
+    """The last attempt failed since no descriptor was left: the next one may not."""
 
     @property
     def size(self) -> int:

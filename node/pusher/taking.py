@@ -30,6 +30,16 @@ _NOTHING = (None, False)
 _SAID_LIMIT = 10_000
 
 
+class NoDescriptor(Exception):
+    """No descriptor is left, or no memory for one: the file may be taken as soon as there is."""
+
+
+def _scarce(error: OSError) -> None:
+    """Descriptors and memory come back; permissions do not, and the finder asks again."""
+    if error.errno in beneath.NO_DESCRIPTORS:
+        raise NoDescriptor from None
+
+
 class Taker:
     """For the thread of its lane. `bundle_for` gives the bundle of a key that takes a file of a size."""
 
@@ -54,7 +64,7 @@ class Taker:
         self._said: set[str] = set()
 
     def take(self, name: str, *, closed: bool) -> tuple[Bundle | None, bool]:
-        """The bundle that has the file now, and whether to try again soon."""
+        """The bundle that has the file now, and whether to try again soon. Raises `NoDescriptor`."""
         if name in self._ledger:
             self._tally["duplicates"] += 1
             return _NOTHING
@@ -70,6 +80,8 @@ class Taker:
             return self._unopened(name, error)
         try:
             return self._opened(name, descriptor, closed)
+        except OSError as error:
+            return self._unopened(name, error)
         finally:
             os.close(descriptor)
 
@@ -82,8 +94,7 @@ class Taker:
             self._tally["open_errors"] += 1
             self._count.event_errors.labels("open").inc()
             self._ignore(name, "open", deletion.words(error))
-            # Descriptors and memory come back; permissions do not, and the finder asks again.
-            return None, error.errno in beneath.NO_DESCRIPTORS
+            _scarce(error)
         return _NOTHING
 
     def _opened(self, name: str, descriptor: int, closed: bool) -> tuple[Bundle | None, bool]:
@@ -127,6 +138,7 @@ class Taker:
         except OSError as error:
             self._count.remove_errors.labels(self._of.name, "skip_file").inc()
             self._say(name, f"not deleted: {deletion.words(error)}")
+            _scarce(error)
 
     def _pack(self, name: str, descriptor: int, status: os.stat_result) -> tuple[Bundle | None, bool]:
         added_us = self._stamps.next()
@@ -146,6 +158,7 @@ class Taker:
         except OSError as error:
             self._tally["read_errors"] += 1
             self._say(name, f"cannot be read: {deletion.words(error)}")
+            _scarce(error)
             return _NOTHING
         member = Member(name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, added_us)
         self._ledger.add(member)
@@ -164,6 +177,7 @@ class Taker:
         except OSError as error:
             self._tally["read_errors"] += 1
             self._say(name, f"{why}; not moved aside: {deletion.words(error)}")
+            _scarce(error)
             return
         self._tally["quarantined"] += 1
         _LOG.error("%s: %r %s; moved to %s", self._of.name, name, why, to)

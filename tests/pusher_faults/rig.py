@@ -155,7 +155,8 @@ class Rig:
         assert totals["quarantined"] == len(self.writer.bad)
         assert totals["proven"] == totals["expected"] == len(self.writer.written) > 0
         assert self.custody.early == []
-        assert (totals["waiting"], totals["on_their_way"], totals["deletion_pending"]) == (0, 0, 0)
+        left = {key: totals[key] for key in ("waiting", "on_their_way", "deletion_pending") if totals[key]}
+        assert not left, f"{left} {self.said()[-3000:]}"
         return totals
 
     def _aside(self) -> None:
