@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# The client imports these at its first call, which must not be when no descriptor is left.
+import encodings.ascii
+import encodings.idna  # noqa: F401
+import netrc  # noqa: F401
 import os
 
 from google.auth.credentials import AnonymousCredentials

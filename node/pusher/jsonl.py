@@ -7,6 +7,7 @@ line says which object it is in.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -51,7 +52,7 @@ def _text(value: str) -> str:
 
 def _day_error(day: str) -> str:
     try:
-        time.strptime(day, "%Y/%m/%d")
+        datetime.date(*map(int, day.split("/")))
     except ValueError:
         return "is in the folder of a day that does not exist"
     return ""

@@ -95,13 +95,17 @@ class Rig:
             log.seek(self._began)
             return log.read().decode(errors="replace")
 
+    def troubles(self) -> str:
+        """The end of that log, without what went well."""
+        return "\n".join(line for line in self.said().splitlines() if " INFO: stored " not in line)[-4000:]
+
     def ready(self) -> None:
         """Wait until it works, and handles signals."""
         self.until(lambda: "metrics on port" in self.said(), "it starts")
 
     def until(self, holds: Callable[[], object], what: str) -> None:
         """Wait until something holds, while pusher lives."""
-        waiting.until(holds, what, limit_s=LIMIT_S, step_s=0.01, process=self.process, told=lambda: self.said()[-1500:])
+        waiting.until(holds, what, limit_s=LIMIT_S, step_s=0.01, process=self.process, told=self.troubles)
 
     def killed(self) -> None:
         """Wait for its death by SIGKILL."""
@@ -109,8 +113,8 @@ class Rig:
         try:
             status = self.process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it was not killed: {self.said()[-1500:]}") from None
-        assert status == -signal.SIGKILL, f"{status}: {self.said()[-1500:]}"
+            raise AssertionError(f"it was not killed: {self.troubles()}") from None
+        assert status == -signal.SIGKILL, f"{status}: {self.troubles()}"
 
     def kill(self) -> None:
         assert self.process is not None
@@ -125,7 +129,7 @@ class Rig:
         self.until(lambda: "INFO: annotation2: table " in self.said(), "its table is described")
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(LIMIT_S)
-        assert status == 0, f"{status}: {self.said()[-1500:]}"
+        assert status == 0, f"{status}: {self.troubles()}"
 
     def metric(self, name: str) -> float:
         """The sum of all series of this name."""
@@ -149,14 +153,14 @@ class Rig:
         )
         document = json.loads(done.stdout) if done.returncode in (0, 6) else {}
         findings = [finding for finding in document.get("findings", []) if finding["kind"] != "quarantined"]
-        assert document and not findings, f"{findings[:20]}{done.stderr}{self.said()[-1500:]}"
+        assert document and not findings, f"{findings[:20]}{done.stderr}{self.troubles()}"
         self._aside()
         totals: dict[str, Any] = document["totals"]
         assert totals["quarantined"] == len(self.writer.bad)
         assert totals["proven"] == totals["expected"] == len(self.writer.written) > 0
         assert self.custody.early == []
         left = {key: totals[key] for key in ("waiting", "on_their_way", "deletion_pending") if totals[key]}
-        assert not left, f"{left} {self.said()[-3000:]}"
+        assert not left, f"{left} {self.troubles()}"
         return totals
 
     def _aside(self) -> None:

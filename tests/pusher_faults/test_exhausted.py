@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -56,6 +57,23 @@ def test_too_few_descriptors_lose_nothing(rig: Rig) -> None:
     rig.writer.stop()
     rig.end()
     rig.account()
+
+
+def test_nothing_is_imported_once_it_runs(rig: Rig) -> None:
+    """What takes a descriptor at its first use, and ends the program where there is none by then."""
+    rig.environment = {"PYTHONVERBOSE": "1"}
+    rig.proxy.fault = faultproxy.status(503)
+    rig.start()
+    rig.ready()
+    rig.until(lambda: "tried again" in rig.said(), "it fails")
+    rig.proxy.fault = None
+    rig.until(lambda: len(rig.custody.stored) > 20, "it works")
+    assert rig.metric("pusher_tarfiles_successful_uploads_total") > 0
+    rig.writer.stop()
+    rig.end()
+    rig.account()
+    _, _, since = rig.said().partition("metrics on port")
+    assert re.findall(r"^import '([^']+)' # .*FileLoader", since, re.MULTILINE) == []
 
 
 def test_too_few_watches_lose_nothing(rig: Rig) -> None:
