@@ -129,11 +129,11 @@ class Taker:
             return True
 
     def _leave_out(self, name: str, status: os.stat_result) -> None:
-        self._tally["skipped"] += 1
         try:
             faults.point("sampled-before-unlink")
             self._tree.unlink(name)
             faults.point("sampled-after-unlink")
+            self._tally["skipped"] += 1  # once a file, however often it was tried
             self._count.removed.labels(self._of.name, "skip_file").inc()
         except OSError as error:
             self._count.remove_errors.labels(self._of.name, "skip_file").inc()

@@ -308,6 +308,7 @@ def test_at_the_end_what_only_lacks_a_descriptor_is_waited_for(
     assert spool.files() == []
     assert len(bucket.names()) == 2 * ratio
     assert spool.state() == []
+    assert running.count("files_skipped_total") == (0 if ratio else 2)
 
 
 def test_the_last_search_waits_for_descriptors_and_overlooks_no_folder(
