@@ -27,6 +27,8 @@ from node.watch import closed as watched
 
 _LOG = logging.getLogger("pusher")
 _NOTHING = (None, False)
+_ELSEWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What has a name's place is another thing: a file, or a link, where a folder was."""
 _SAID_LIMIT = 10_000
 
 
@@ -125,8 +127,10 @@ class Taker:
         """Whether a member is no longer under its name. If it is, the other name is a second link, and another file."""
         try:
             return not member.is_still(self._tree.stat(self._ledger.renamed.get(member.name, member.name)))
-        except FileNotFoundError:
-            return True
+        except OSError as error:
+            if error.errno in _ELSEWHERE:
+                return True
+            raise
 
     def _leave_out(self, name: str, status: os.stat_result) -> None:
         try:

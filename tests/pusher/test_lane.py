@@ -159,6 +159,28 @@ def test_a_file_that_is_renamed_after_it_was_packed_is_stored_once(bucket: Bucke
     assert spool.files() == []
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a link"])
+def test_a_file_whose_folder_is_replaced_after_it_was_packed_is_stored_once(
+    bucket: Bucket, spool: Spool, lane: Begin, instead: str
+) -> None:
+    running = lane()
+    path = spool.write(f"{DAY}/x", b"once")
+    moved = path.parents[1] / "21" / "x"
+    moved.parent.mkdir()
+    running.offer(f"{DAY}/x")
+    running.reaches("files_added_total", 1)
+    path.rename(moved)
+    path.parent.rmdir()
+    if instead == "a file":
+        path.parent.touch()
+    elif instead == "a link":
+        path.parent.symlink_to("21")
+    running.offer("2026/11/21/x")
+    running.finish()
+    assert bucket.members() == [(f"{DAY}/x", b"once")]
+    assert not moved.exists()
+
+
 def test_a_file_that_is_renamed_right_after_its_close_has_its_last_name(
     bucket: Bucket, spool: Spool, lane: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
