@@ -12,13 +12,16 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.pusher import tar, upload
 from tests import objectstore_process, waiting
 from tests.objectstore.wire import Wire
+from tests.pusher.lanes import METADATA, Begin, Running, begin, datatype
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 120
@@ -186,3 +189,26 @@ def start(bucket: Bucket, spool: Spool, tmp_path: Path) -> Iterator[Start]:
 
 AT_ONCE = ("-archive_wait_time_min=0s", "-archive_wait_time_expected=100ms", "-archive_wait_time_max=200ms")
 """Bundles are sealed within 200 ms."""
+
+
+@pytest.fixture
+def client(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[upload.Bucket]:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.wire.url)
+    made = upload.Bucket(bucket.name, 60, 8)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def lane(client: upload.Bucket, spool: Spool) -> Iterator[Begin]:
+    begun: list[Running] = []
+
+    def make(threshold: int = 10**9, **changes: Any) -> Running:
+        form = tar.Format("ndt", "ndt7", "mlab1-abc01", METADATA, threshold)
+        begun.append(begin(datatype(spool, **changes), client, form))
+        return begun[-1]
+
+    yield make
+    for running in begun:
+        if not running.lane.finished.is_set():
+            running.finish()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 
@@ -14,8 +15,11 @@ from node.pusher.meters import Meters
 from node.pusher.settings import Datatype
 from node.pusher.timers import Wait
 from tests import waiting
-from tests.pusher.conftest import Spool
 
+if TYPE_CHECKING:
+    from tests.pusher.conftest import Spool
+
+SOON = Wait(0, 0.05, 0.1)
 METADATA = {"MLAB.server.name": "mlab1-abc01"}
 
 
@@ -62,6 +66,9 @@ class Running:
     def finish(self) -> None:
         self.lane.finish()
         waiting.until(self.lane.finished.is_set, "nothing is left", told=self.lane.left)
+
+
+Begin = Callable[..., Running]
 
 
 def begin(of: Datatype, bucket: upload.Bucket, form: Format | None = None) -> Running:

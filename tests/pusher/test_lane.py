@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import gzip
 import os
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import prometheus_client
 import pytest
 
-from node.pusher import finder, inbox, journal, names, sampling, tar, upload
-from node.pusher import lane as lanes
-from node.pusher.meters import Meters
-from node.pusher.timers import Wait
-from node.pusher.tree import Tree
+from node.pusher import inbox, journal, names, sampling, tar, upload
 from tests import faultproxy, waiting
 from tests.pusher.conftest import DAY, Bucket, Spool
-from tests.pusher.lanes import METADATA, Running, begin, datatype
-
-Begin = Callable[..., Running]
-SOON = Wait(0, 0.05, 0.1)
-
-
-@pytest.fixture
-def client(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[upload.Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.wire.url)
-    made = upload.Bucket(bucket.name, 60, 8)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def lane(client: upload.Bucket, spool: Spool) -> Iterator[Begin]:
-    begun: list[Running] = []
-
-    def make(threshold: int = 10**9, **changes: Any) -> Running:
-        form = tar.Format("ndt", "ndt7", "mlab1-abc01", METADATA, threshold)
-        begun.append(begin(datatype(spool, **changes), client, form))
-        return begun[-1]
-
-    yield make
-    for running in begun:
-        if not running.lane.finished.is_set():
-            running.finish()
+from tests.pusher.lanes import SOON, Begin, begin, datatype
 
 
 def test_each_day_has_a_bundle_of_its_own_and_timers_fire_once_each(bucket: Bucket, spool: Spool, lane: Begin) -> None:
@@ -300,57 +267,6 @@ def test_what_the_journal_refuses_once_is_done_again(
     running.finish()
     assert bucket.members() == [(f"{DAY}/x", b"once")]
     assert running.count("retries_total") == 3 and spool.files() == spool.state() == []
-
-
-def _lacking(real: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """The same, after so many times for each file that no descriptor was left."""
-    left: Counter[str] = Counter()
-
-    def act(tree: Tree, name: str) -> Any:
-        left[name] += 1
-        if left[name] <= times:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return real(tree, name)
-
-    return act
-
-
-@pytest.mark.parametrize(("step", "ratio"), [("open", 1.0), ("unlink", 1.0), ("unlink", 0.0)])
-def test_at_the_end_what_only_lacks_a_descriptor_is_waited_for(
-    bucket: Bucket, spool: Spool, lane: Begin, step: str, ratio: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lanes, "ANEW_S", 0.01)
-    running = lane(ratio=ratio)
-    files = [f"2026/11/{day}/file" for day in (20, 21)]
-    for name in files:
-        spool.write(name, name.encode())
-    monkeypatch.setattr(Tree, step, _lacking(getattr(Tree, step), lanes.LAST_TRIES + 2))
-    running.offer(*files)
-    running.finish()
-    assert spool.files() == []
-    assert len(bucket.names()) == 2 * ratio
-    assert spool.state() == []
-    assert running.count("files_skipped_total") == (0 if ratio else 2)
-
-
-def test_the_last_search_waits_for_descriptors_and_overlooks_no_folder(
-    bucket: Bucket, spool: Spool, lane: Begin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running = lane()
-    for day in (20, 21, 22):
-        spool.write(f"2026/11/{day}/file", b"x")
-    real, refusals = os.open, iter([errno.EMFILE, errno.ENFILE])
-
-    def opened(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        if path == "21" and (number := next(refusals, 0)):
-            raise OSError(number, os.strerror(number), path)
-        return real(path, flags, mode, dir_fd=dir_fd)
-
-    monkeypatch.setattr(os, "open", opened)
-    search = finder.Finder([running.lane], SOON, Meters(prometheus_client.CollectorRegistry(), ("ndt7",)))
-    search.last(time.monotonic() + 60)
-    running.finish()
-    assert spool.files() == [] and len(bucket.members()) == 3
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "longer"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,14 +15,6 @@ from tests.pusher.lanes import METADATA, Running, begin, datatype
 
 NAMES = [f"{DAY}/{n}.json" for n in range(3)]
 US = 1_795_373_112_034_001
-
-
-@pytest.fixture
-def client(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[upload.Bucket]:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.wire.url)
-    made = upload.Bucket(bucket.name, 60, 8)
-    yield made
-    made.close()
 
 
 class Killed:
